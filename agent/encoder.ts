@@ -1,0 +1,71 @@
+/** Records in, upload frames out (shared/upload.ts has the format). */
+import { Buffer } from "node:buffer";
+import { formatUploadHeader } from "../shared/block.ts";
+import { limits } from "../shared/limits.ts";
+import { formatRecord, isMeta, type LogRecord } from "../shared/record.ts";
+import { compressFrame } from "../shared/zstd.ts";
+import { recordHash } from "./checkpoint.ts";
+
+export interface Frame {
+  /** Compressed. */
+  bytes: Uint8Array;
+  /** Of decoded text: the unit of acknowledgements. */
+  decodedBytes: number;
+  /** Lowest and highest seq of its ordinary records; undefined if it has none. */
+  range?: { first: number; last: number; count: number };
+  /** Of the record `range.last`. */
+  hash?: string;
+}
+
+/** Collects records until `take`. One frame holds at most `flushBytes`, or one record more. */
+export class Encoder {
+  #text: string[] = [];
+  #bytes = 0;
+  #first = Infinity;
+  #count = 0;
+  #last: LogRecord | undefined;
+
+  get empty(): boolean {
+    return this.#bytes === 0;
+  }
+
+  get full(): boolean {
+    return this.#bytes >= limits.flushBytes;
+  }
+
+  add(record: LogRecord): void {
+    const text = formatRecord(record);
+    this.#text.push(text);
+    this.#bytes += text.length;
+    if (isMeta(record.flag)) return;
+    this.#count++;
+    this.#first = Math.min(this.#first, record.seq);
+    if (!this.#last || record.seq >= this.#last.seq) this.#last = record;
+  }
+
+  /** The frame of what was added since the last one. */
+  take(): Frame {
+    const last = this.#last;
+    const range = last && { first: this.#first, last: last.seq, count: this.#count };
+    const header = formatUploadHeader(range ?? { first: 0, last: 0, count: 0 });
+    const text = Buffer.from(header + this.#text.join(""), "latin1");
+    const frame: Frame = { bytes: compressFrame(text), decodedBytes: text.length };
+    if (last) {
+      frame.range = range!;
+      frame.hash = recordHash(last);
+    }
+    this.#text = [];
+    this.#bytes = 0;
+    this.#first = Infinity;
+    this.#count = 0;
+    this.#last = undefined;
+    return frame;
+  }
+}
+
+/** A frame of one record. */
+export function frameOf(record: LogRecord): Frame {
+  const encoder = new Encoder();
+  encoder.add(record);
+  return encoder.take();
+}

@@ -1,0 +1,82 @@
+/** The kernel's ring buffer as a source: its records as they are, and a gap where some are missing. */
+import { forEachRecord, gapRecord, type LogRecord } from "../shared/record.ts";
+import type { Position } from "./checkpoint.ts";
+import type { KernelClock } from "./kernel_clock.ts";
+import type { Ring } from "./ring.ts";
+import type { Source } from "./source.ts";
+
+/** How often an empty ring is looked at: a quarter of the flush time, some 20 wake-ups a second. */
+const pollMs = 50;
+/** Records taken at a time, so that others get their turn while a full ring is read. */
+const takeMax = 500;
+
+export interface KmsgOptions {
+  ring: Ring;
+  boot: string;
+  clock: Pick<KernelClock, "observe">;
+  /** What was acknowledged before this start, of whatever boot. */
+  position?: Position | undefined;
+  sleep: (ms: number) => Promise<void>;
+}
+
+export class KmsgSource implements Source {
+  readonly source = "kmsg";
+  readonly boot: string;
+  /** A boot has one ring: its id names the stream. */
+  readonly stream: string;
+  #nextSeq: number;
+  #overrun = false;
+  #started = false;
+  #closed = false;
+
+  constructor(private readonly options: KmsgOptions) {
+    const { boot, position } = options;
+    this.boot = boot;
+    this.stream = boot;
+    // Of a boot that was never seen the first record is 0: what the ring lost of it is a gap, too.
+    this.#nextSeq = position?.boot === boot ? position.seq + 1 : 0;
+  }
+
+  async read(): Promise<LogRecord[] | undefined> {
+    for (;;) {
+      if (this.#closed) return undefined;
+      const records = this.#take();
+      if (records.length > 0) return records;
+      await this.options.sleep(pollMs);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #take(): LogRecord[] {
+    const records: LogRecord[] = [];
+    for (let taken = 0; taken < takeMax; taken++) {
+      const read = this.options.ring.next();
+      if (read.kind === "empty") break;
+      if (read.kind === "overrun") this.#overrun = true;
+      if (read.kind === "record") {
+        forEachRecord(read.text, (r) => this.#accept(r, records), () => {});
+      }
+    }
+    return records;
+  }
+
+  /** A record that can't be parsed leaves a hole in the seqs, which the next one shows. */
+  #accept(record: LogRecord, records: LogRecord[]): void {
+    const { seq, usec } = record;
+    this.options.clock.observe(usec);
+    if (seq < this.#nextSeq) return void (this.#started = true);
+    if (seq > this.#nextSeq) {
+      const [first, last] = [this.#nextSeq, seq - 1];
+      // What is missing before the first record was overwritten while no agent ran.
+      const cause = this.#overrun || !this.#started ? "overrun" : "lost";
+      records.push(gapRecord(seq, usec, { first, last, count: last - first + 1, cause }));
+    }
+    this.#overrun = false;
+    this.#started = true;
+    records.push(record);
+    this.#nextSeq = seq + 1;
+  }
+}

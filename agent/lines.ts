@@ -1,0 +1,54 @@
+/** Lines on standard input as a source, numbered from 0 under a stream id of this run's own. */
+import { randomBytes } from "node:crypto";
+import { TextLineStream } from "@std/streams";
+import { escapeText, type LogRecord } from "../shared/record.ts";
+import type { Source } from "./source.ts";
+
+/** Facility user, level info: lines say nothing of their level here. */
+const prio = 14;
+
+export interface LinesOptions {
+  /** What the lines belong to: `app:NAME`. */
+  source: string;
+  boot: string;
+  input: ReadableStream<Uint8Array>;
+  /** The kernel's clock, which orders these lines among the kernel's own. */
+  nowUs: () => number;
+}
+
+export class LinesSource implements Source {
+  readonly source: string;
+  readonly boot: string;
+  readonly stream = randomBytes(9).toString("hex");
+  readonly #lines: ReadableStreamDefaultReader<string>;
+  #nextSeq = 0;
+
+  constructor(private readonly options: LinesOptions) {
+    this.source = options.source;
+    this.boot = options.boot;
+    this.#lines = options.input
+      .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
+      .pipeThrough(new TextLineStream())
+      .getReader();
+  }
+
+  /** One line at a time is enough: the encoder joins what comes within the flush time. */
+  async read(): Promise<LogRecord[] | undefined> {
+    const { done, value } = await this.#lines.read();
+    if (done) return undefined;
+    const text = escapeText(value);
+    return [{
+      prio,
+      seq: this.#nextSeq++,
+      usec: this.options.nowUs(),
+      flag: "-",
+      fields: "",
+      text,
+      more: [],
+    }];
+  }
+
+  close(): void {
+    void this.#lines.cancel().catch(() => {});
+  }
+}

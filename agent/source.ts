@@ -1,0 +1,25 @@
+/**
+ * The seam between what produces records and what sends them: one source is one stream.
+ *
+ * A source numbers its records (or passes on the kernel's numbers) so that (boot, source, stream, seq)
+ * names each for ever. Gaps are records too: a source puts a `g` record where it knows that some are
+ * missing. After a crash it begins behind the position that the checkpoint holds, or before it: what
+ * is sent twice is recognised by its seq.
+ */
+import type { LogRecord } from "../shared/record.ts";
+
+export interface StreamNames {
+  boot: string;
+  source: string;
+  stream: string;
+}
+
+export interface Source extends StreamNames {
+  /**
+   * The next records in order, at least one; waits for them. Undefined when there will be no more.
+   * The caller owns them. Not to be called again before it has resolved.
+   */
+  read(): Promise<LogRecord[] | undefined>;
+  /** Makes a waiting `read` resolve to undefined. */
+  close(): void;
+}

@@ -1,0 +1,143 @@
+/**
+ * Takes one stream's frames to a receiver, for as long as it takes: POST after POST, live while that
+ * works, short ones for a while where it doesn't. Any failure is "no network now".
+ */
+import { jittered, retryDelayMs } from "../shared/backoff.ts";
+import type { Identity } from "../shared/identity.ts";
+import { limits } from "../shared/limits.ts";
+import { gapRecord, syncRecord } from "../shared/record.ts";
+import { signToken } from "../shared/token.ts";
+import { type Frame, frameOf } from "./encoder.ts";
+import type { Outbox } from "./outbox.ts";
+import { type Clock, livePost, type Outcome, type PostOptions, shortPost } from "./post.ts";
+import type { StreamNames } from "./source.ts";
+
+export interface UploaderOptions {
+  /** Receivers' URLs without a path; the next one is tried after a failure. */
+  receivers: string[];
+  audience: string;
+  identity: Identity;
+  names: StreamNames;
+  outbox: Outbox;
+  /** Told of each frame that became durable, in order. */
+  acked: (frame: Frame) => void;
+  flushMs: (ms: number) => void;
+  /** The kernel's clock and the wall's, and whether that is synchronised. */
+  kernelUs: () => number;
+  wallSynced: () => boolean;
+  /** Told of changes of state only, never of each try. Not to be shipped: it would feed itself. */
+  report: (text: string) => void;
+  clock: Clock;
+  random: () => number;
+  fetch: typeof fetch;
+}
+
+export class Uploader {
+  #failures = 0;
+  #refusals = 0;
+  #failedSinceMs: number | undefined;
+  /** Until then short POSTs are used: something on the way doesn't let answers through early. */
+  #shortUntilMs = -Infinity;
+  /** How far the device's clock is off, as far as tokens are concerned. */
+  #skewMs = 0;
+  #lastSeq = -1;
+
+  constructor(private readonly options: UploaderOptions) {}
+
+  /** Returns when the outbox has ended and all of it is acknowledged. */
+  async run(): Promise<void> {
+    const { outbox } = this.options;
+    while (!outbox.ended || outbox.frames.length > 0) {
+      const before = this.#lastSeq;
+      const outcome = await this.#post();
+      if (this.#lastSeq !== before) this.#failures = this.#refusals = 0;
+      if (outcome.kind === "done") this.#succeeded();
+      else await this.#failed(outcome);
+    }
+  }
+
+  async #post(): Promise<Outcome> {
+    const { clock, random, outbox } = this.options;
+    const options = await this.#postOptions();
+    // One that is refused is sent alone, so that the refusal is about it.
+    if (this.#refusals > 0) return await shortPost(options, 1);
+    const length = jittered(limits.postMsMin, limits.postMsMax, random);
+    if (clock.nowMs() >= this.#shortUntilMs) return await livePost(options, length);
+    if (outbox.frames.length === 0 && !outbox.ended) {
+      await Promise.race([outbox.changed(), clock.sleep(limits.heartbeatMs)]);
+    }
+    // Each costs a request: lines gather for a while.
+    if (!outbox.ended) await clock.sleep(jittered(500, 1500, random));
+    return await shortPost(options, Infinity);
+  }
+
+  async #postOptions(): Promise<PostOptions> {
+    const { receivers, audience, identity, names, outbox, clock } = this.options;
+    const url = receivers[this.#failures % receivers.length]!;
+    const token = await signToken(identity, audience, clock.nowMs() + this.#skewMs);
+    return {
+      url: new URL("/v1/logs", url).href,
+      headers: {
+        "Authorization": `Bearer ${token}`,
+        "Logmill-Boot": names.boot,
+        "Logmill-Source": names.source,
+        "Logmill-Stream": names.stream,
+        "Logmill-Mode": "live",
+      },
+      outbox,
+      syncFrame: () => this.#syncFrame(),
+      acked: (frame) => {
+        this.#lastSeq = frame.range?.last ?? this.#lastSeq;
+        this.options.acked(frame);
+      },
+      flushMs: this.options.flushMs,
+      clock,
+      fetch: this.options.fetch,
+    };
+  }
+
+  #syncFrame(): Frame {
+    const { clock, kernelUs, wallSynced } = this.options;
+    const sync = { wallUs: Math.round(clock.nowMs() * 1000), synced: wallSynced() };
+    return frameOf(syncRecord(this.#lastSeq + 1, kernelUs(), sync));
+  }
+
+  #succeeded(): void {
+    this.#failures = this.#refusals = 0;
+    if (this.#failedSinceMs === undefined) return;
+    const seconds = Math.round((this.options.clock.nowMs() - this.#failedSinceMs) / 1000);
+    this.#failedSinceMs = undefined;
+    this.options.report(`${this.options.names.source}: uploading again after ${seconds} s`);
+  }
+
+  async #failed(outcome: Exclude<Outcome, { kind: "done" }>): Promise<void> {
+    const { clock, random, report, names } = this.options;
+    this.#failures++;
+    if (this.#failedSinceMs === undefined) {
+      this.#failedSinceMs = clock.nowMs();
+      report(`${names.source}: can't upload now: ${outcome.why}`);
+    }
+    if (outcome.kind === "refused") this.#refused(outcome.why);
+    else {
+      if (outcome.stalled) this.#shortUntilMs = clock.nowMs() + limits.shortPostsMs;
+      if (outcome.serverMs !== undefined) this.#skewMs = outcome.serverMs - clock.nowMs();
+    }
+    const retryAfterMs = outcome.kind === "failed" ? outcome.retryAfterMs : undefined;
+    const { backoffBaseMs: baseMs, intervalMs: capMs } = limits;
+    await clock.sleep(
+      retryDelayMs({ failures: this.#failures, retryAfterMs, baseMs, capMs }, random),
+    );
+  }
+
+  /** After so many refusals a gap record takes the batch's place, and the rest goes on. */
+  #refused(why: string): void {
+    const { outbox, kernelUs, report } = this.options;
+    const oldest = outbox.frames[0];
+    if (++this.#refusals < limits.refusalsMax || !oldest) return;
+    this.#refusals = 0;
+    const { first, last, count } = oldest.range ?? { first: 0, last: 0, count: 0 };
+    report(`records ${first} to ${last} are refused for good: ${why}`);
+    const gap = gapRecord(first, kernelUs(), { first, last, count, cause: "refused" });
+    outbox.replaceOldest(frameOf(gap));
+  }
+}

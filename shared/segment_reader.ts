@@ -1,0 +1,158 @@
+/**
+ * Committed segments to the texts of their frames, in order, from where a reader stands. Damage is
+ * stepped over: reading goes on at the next frame that decodes and whose checksum holds.
+ */
+import { Buffer } from "node:buffer";
+import { endText } from "./block.ts";
+import { limits } from "./limits.ts";
+import {
+  type Cursor,
+  type Cursors,
+  epochKey,
+  type EpochName,
+  type Extent,
+  type Storage,
+} from "./storage/storage.ts";
+import { decompressFrame, nextMagic, walkFrame } from "./zstd.ts";
+
+export interface Read extends EpochName {
+  segment: number;
+  /** Where it begins in the segment, and how many bytes of the segment it takes. */
+  offset: number;
+  length: number;
+  /** Where the reader stands once this has been dealt with. */
+  next: Cursor;
+  /** A frame's text as a byte string; undefined for damage and at a segment's end. */
+  text?: string;
+  /** Why these bytes can't be read. */
+  damage?: string;
+}
+
+/**
+ * Everything that can be read beyond the cursors now. The caller moves its own cursors to `next`, as
+ * far as it has dealt with what it got. Throws `StorageError`.
+ */
+export async function* readNew(storage: Storage, cursors: Cursors): AsyncGenerator<Read> {
+  for (const extent of await storage.list(cursors)) {
+    const cursor = cursors.get(epochKey(extent));
+    if (cursor && extent.segment < cursor.segment) continue;
+    const from = cursor?.segment === extent.segment ? cursor.offset : 0;
+    yield* readExtent(storage, extent, from);
+  }
+}
+
+/** One extent from an offset on; if it is final, its last item moves the cursor to the next segment. */
+export async function* readExtent(
+  storage: Storage,
+  extent: Extent,
+  from: number,
+): AsyncGenerator<Read> {
+  let at = from;
+  while (at < extent.length) {
+    const want = Math.min(limits.readBytes, extent.length - at);
+    const bytes = await storage.read(extent, at, want);
+    // Fewer than promised: the segment shrank. What is gone is damage, once.
+    const whole = bytes.length < want || at + want === extent.length;
+    let used = 0;
+    for (const part of splitFrames(bytes, whole)) {
+      yield place(extent, at + part.start, part);
+      used = part.end;
+    }
+    if (used === 0 || bytes.length < want) {
+      const lost = { start: 0, end: extent.length - at - used, damage: "the segment is too short" };
+      yield place(extent, at + used, lost);
+      used = extent.length - at;
+    }
+    at += used;
+  }
+  if (extent.final) {
+    const { receiver, epoch, segment } = extent;
+    const next = { segment: segment + 1, offset: 0 };
+    yield { receiver, epoch, segment, offset: at, length: 0, next };
+  }
+}
+
+interface Part {
+  start: number;
+  end: number;
+  text?: string;
+  damage?: string;
+}
+
+function place(extent: Extent, offset: number, part: Part): Read {
+  const { receiver, epoch, segment } = extent;
+  const length = part.end - part.start;
+  const read: Read = {
+    receiver,
+    epoch,
+    segment,
+    offset,
+    length,
+    next: { segment, offset: offset + length },
+  };
+  if (part.damage !== undefined) read.damage = part.damage;
+  else if (part.text !== endText) read.text = part.text!;
+  return read;
+}
+
+/**
+ * The frames in a stretch of bytes. Where the stretch is not `whole`, a frame that doesn't end in it
+ * is left for the next one; else it is damage.
+ */
+export function* splitFrames(bytes: Uint8Array, whole: boolean): Generator<Part> {
+  for (let at = 0; at < bytes.length;) {
+    const frame = frameAt(bytes, at, whole);
+    if (frame === "incomplete") return;
+    if ("text" in frame) {
+      yield { start: at, ...frame };
+      at = frame.end;
+      continue;
+    }
+    // A good frame may begin near the end of this stretch and end in the next one.
+    const tail = whole ? bytes.length : bytes.length - 2 * limits.uploadFrameBytesMax;
+    const good = nextGoodFrame(bytes, at + 1);
+    if (good < 0 && tail <= at) return;
+    const end = good < 0 ? tail : good;
+    yield { start: at, end, damage: frame.damage };
+    at = end;
+  }
+}
+
+type Frame = { text: string; end: number } | { damage: string } | "incomplete";
+
+function frameAt(bytes: Uint8Array, at: number, whole: boolean): Frame {
+  const walk = walkFrame(bytes, at);
+  if (walk.kind === "damaged") return { damage: walk.why };
+  if ((walk.contentSize ?? 0) > limits.frameTextBytesMax) {
+    return { damage: "its text is too large" };
+  }
+  if (walk.kind === "incomplete") {
+    const more = !whole && bytes.length - at <= 2 * limits.uploadFrameBytesMax;
+    return more ? "incomplete" : { damage: "the frame is cut short" };
+  }
+  if (walk.contentSize === undefined || !walk.checksum) {
+    return { damage: "it has no content size or no checksum" };
+  }
+  try {
+    const text = decompressFrame(bytes.subarray(at, at + walk.length), walk.contentSize);
+    return { text: text.toString("latin1"), end: at + walk.length };
+  } catch (error) {
+    return { damage: (error as Error).message };
+  }
+}
+
+function nextGoodFrame(bytes: Uint8Array, from: number): number {
+  for (let at = nextMagic(bytes, from); at >= 0; at = nextMagic(bytes, at + 1)) {
+    const frame = frameAt(bytes, at, true);
+    if (frame !== "incomplete" && "text" in frame) return at;
+  }
+  return -1;
+}
+
+/** A segment's whole content, as tests and small tools read it. */
+export function decodeSegment(bytes: Uint8Array): Array<{ text?: string; damage?: string }> {
+  return [...splitFrames(Buffer.from(bytes), true)].map(({ text, damage }) => ({
+    ...(text === undefined ? {} : { text }),
+    ...(damage === undefined ? {} : { damage }),
+  }));
+}

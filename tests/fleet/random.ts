@@ -1,0 +1,14 @@
+/**
+ * A seed to the same random numbers each time, so that a failing run can be run again.
+ */
+
+/** Numbers in [0, 1), like `Math.random`. Mulberry32: 32 bits of state, good enough for tests. */
+export function seededRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
