@@ -27,6 +27,7 @@ export function recordHash(record: Pick<LogRecord, "prio" | "usec" | "text">): s
 export class Checkpoint {
   #writing: Promise<void> = Promise.resolve();
   #next: Position | undefined;
+  #failing = false;
 
   constructor(readonly path: string, private readonly warn: (text: string) => void = () => {}) {}
 
@@ -73,10 +74,13 @@ export class Checkpoint {
         await file.close();
       }
       await rename(`${this.path}.tmp`, this.path);
+      if (this.#failing) this.warn(`${this.path} is saved again`);
+      this.#failing = false;
     } catch (error) {
-      this.warn(
-        `Cannot save ${this.path}: ${(error as Error).message}. Records may be sent twice.`,
-      );
+      const why = (error as Error).message;
+      // Once: a word at each try could end up in the log that is shipped, and cause the next try.
+      if (!this.#failing) this.warn(`Cannot save ${this.path}: ${why}. Records may be sent twice.`);
+      this.#failing = true;
     }
   }
 

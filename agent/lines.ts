@@ -1,6 +1,7 @@
 /** Lines on standard input as a source, numbered from 0 under a stream id of this run's own. */
 import { randomBytes } from "node:crypto";
 import { TextLineStream } from "@std/streams";
+import { limits } from "../shared/limits.ts";
 import { escapeText, type LogRecord } from "../shared/record.ts";
 import type { Source } from "./source.ts";
 
@@ -28,7 +29,8 @@ export class LinesSource implements Source {
     this.boot = options.boot;
     this.#lines = options.input
       .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
-      .pipeThrough(new TextLineStream())
+      // A longer line goes out in pieces: even escaped, each fits a frame.
+      .pipeThrough(new TextLineStream({ lineBytesMax: limits.rawLineBytesMax }))
       .getReader();
   }
 

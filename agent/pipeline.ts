@@ -23,22 +23,26 @@ export async function runPipeline(options: PipelineOptions): Promise<void> {
   let flushMs: number = limits.flushMs;
   let saved: Promise<void> | undefined;
   let flushing = false;
+  let room = Promise.resolve();
 
+  const flush = () => room = outbox.push(encoder.take());
   const flushLater = async () => {
     flushing = true;
     await clock.sleep(flushMs);
     flushing = false;
-    if (!encoder.empty) void outbox.push(encoder.take());
+    if (!encoder.empty) void flush();
   };
   const pump = async () => {
     for (let records = await source.read(); records; records = await source.read()) {
       for (const record of records) {
         encoder.add(record);
-        if (encoder.full) await outbox.push(encoder.take());
+        if (encoder.full) await flush();
       }
       if (!encoder.empty && !flushing) void flushLater();
+      // Offline, many small frames fill the outbox as well: the source waits.
+      await room;
     }
-    if (!encoder.empty) void outbox.push(encoder.take());
+    if (!encoder.empty) void flush();
     outbox.end();
   };
   const uploader = new Uploader({

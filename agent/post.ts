@@ -73,9 +73,11 @@ export async function shortPost(options: PostOptions, framesMax: number): Promis
   try {
     const response = await send(options, Buffer.concat(parts), "end", cut.signal);
     if (response.status !== 200) return await statusOutcome(response, clock);
-    await response.text();
-    sent.ack(Infinity);
-    return { kind: "done" };
+    // A captive portal says 200 to everything: only a receiver's own word moves the checkpoint.
+    const line = parseAck(await response.text());
+    sent.ack(line?.acked ?? 0);
+    if (sent.waiting === 0) return { kind: "done" };
+    return { kind: "failed", why: "the answer isn't one of a receiver" };
   } catch (error) {
     return { kind: "failed", why: (error as Error).message, stalled: sent.stalled };
   } finally {

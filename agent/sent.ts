@@ -23,6 +23,11 @@ export class Sent {
     return this.outbox.frames[this.#inOutbox];
   }
 
+  /** Frames that are on their way. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Something is on its way, and for too long nothing has come back. */
   get stalled(): boolean {
     return this.#waiting.length > 0 && this.nowMs() - this.#progressMs > limits.ackTimeoutMs;

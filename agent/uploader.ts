@@ -12,6 +12,9 @@ import type { Outbox } from "./outbox.ts";
 import { type Clock, livePost, type Outcome, type PostOptions, shortPost } from "./post.ts";
 import type { StreamNames } from "./source.ts";
 
+/** A full outbox; more would only make one answer stand for more. */
+const shortPostFramesMax = limits.unackedBytesMax / limits.flushBytes;
+
 export interface UploaderOptions {
   /** Receivers' URLs without a path; the next one is tried after a failure. */
   receivers: string[];
@@ -33,6 +36,8 @@ export interface UploaderOptions {
 }
 
 export class Uploader {
+  /** The one that worked last; a failure moves it on. */
+  #receiver = 0;
   #failures = 0;
   #refusals = 0;
   #failedSinceMs: number | undefined;
@@ -48,9 +53,7 @@ export class Uploader {
   async run(): Promise<void> {
     const { outbox } = this.options;
     while (!outbox.ended || outbox.frames.length > 0) {
-      const before = this.#lastSeq;
       const outcome = await this.#post();
-      if (this.#lastSeq !== before) this.#failures = this.#refusals = 0;
       if (outcome.kind === "done") this.#succeeded();
       else await this.#failed(outcome);
     }
@@ -68,12 +71,13 @@ export class Uploader {
     }
     // Each costs a request: lines gather for a while.
     if (!outbox.ended) await clock.sleep(jittered(500, 1500, random));
-    return await shortPost(options, Infinity);
+    // A link too slow for all of it within the acknowledgement's time-out gets less and less.
+    return await shortPost(options, Math.max(1, shortPostFramesMax >> this.#failures));
   }
 
   async #postOptions(): Promise<PostOptions> {
     const { receivers, audience, identity, names, outbox, clock } = this.options;
-    const url = receivers[this.#failures % receivers.length]!;
+    const url = receivers[this.#receiver % receivers.length]!;
     const token = await signToken(identity, audience, clock.nowMs() + this.#skewMs);
     return {
       url: new URL("/v1/logs", url).href,
@@ -88,6 +92,7 @@ export class Uploader {
       syncFrame: () => this.#syncFrame(),
       acked: (frame) => {
         this.#lastSeq = frame.range?.last ?? this.#lastSeq;
+        this.#succeeded();
         this.options.acked(frame);
       },
       flushMs: this.options.flushMs,
@@ -102,6 +107,7 @@ export class Uploader {
     return frameOf(syncRecord(this.#lastSeq + 1, kernelUs(), sync));
   }
 
+  /** Something is durable, or all that there was: what failed before is over. */
   #succeeded(): void {
     this.#failures = this.#refusals = 0;
     if (this.#failedSinceMs === undefined) return;
@@ -113,6 +119,7 @@ export class Uploader {
   async #failed(outcome: Exclude<Outcome, { kind: "done" }>): Promise<void> {
     const { clock, random, report, names } = this.options;
     this.#failures++;
+    this.#receiver++;
     if (this.#failedSinceMs === undefined) {
       this.#failedSinceMs = clock.nowMs();
       report(`${names.source}: can't upload now: ${outcome.why}`);
@@ -133,9 +140,11 @@ export class Uploader {
   #refused(why: string): void {
     const { outbox, kernelUs, report } = this.options;
     const oldest = outbox.frames[0];
-    if (++this.#refusals < limits.refusalsMax || !oldest) return;
+    // It was the clock record, or a gap alone, which can't be said in fewer words: no batch to blame.
+    if (!oldest?.range) return void (this.#refusals = 1);
+    if (++this.#refusals < limits.refusalsMax) return;
     this.#refusals = 0;
-    const { first, last, count } = oldest.range ?? { first: 0, last: 0, count: 0 };
+    const { first, last, count } = oldest.range;
     report(`records ${first} to ${last} are refused for good: ${why}`);
     const gap = gapRecord(first, kernelUs(), { first, last, count, cause: "refused" });
     outbox.replaceOldest(frameOf(gap));

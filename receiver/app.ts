@@ -42,7 +42,8 @@ export class Receiver {
 
   constructor(private readonly parts: Parts) {
     this.#app.get("/healthz", (c) => c.text(this.#stopping ? "stopping\n" : "ok\n"));
-    this.#app.post("/v1/logs", (c) => this.#logs(c));
+    // `curl -T -` sends a PUT.
+    this.#app.on(["POST", "PUT"], "/v1/logs", (c) => this.#logs(c));
     this.#app.onError((error, c) => {
       const { code, status } = verdict(error);
       if (status === 503) c.header("Retry-After", String(1 + Math.floor(parts.random() * 5)));
@@ -124,8 +125,10 @@ export class Receiver {
 /** The code for the client, and the status. 4xx but 401 and 403 are about this batch, for good. */
 function verdict(
   error: unknown,
-): { code: string; status: AuthError["status"] | 400 | 413 | 415 | 500 | 503 } {
+): { code: string; status: AuthError["status"] | 400 | 408 | 413 | 415 | 500 | 503 } {
   const expected = [AuthError, UploadError, BusyError, StorageError];
   if (expected.some((kind) => error instanceof kind)) return error as BusyError;
+  // The sender went away, or was silent for too long: hardly anybody reads this.
+  if ((error as Error)?.name === "AbortError") return { code: "cut_off", status: 408 };
   return { code: "internal", status: 500 };
 }

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { addDevice, AllowListError, parseAllowList, removeDevice } from "../shared/allowlist.ts";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { isName } from "../shared/block.ts";
 import { limits } from "../shared/limits.ts";
 import { type OptionSpec, programOptions, UsageError } from "../shared/options.ts";
 
@@ -64,16 +65,20 @@ const serveOptions = {
 
 /** The options to serve with. Runs a command, prints help or an error, and ends, where asked to. */
 export function commandLine(argv: string[]) {
-  const command = commands[argv[0] ?? ""];
-  if (command) {
+  const word = argv[0] ?? "";
+  if (Object.hasOwn(commands, word)) {
     const { values, positionals } = programOptions(usage, listOptions, argv.slice(1));
     process.exit(
-      runCommand(command, values.allow ?? join(values.data, "devices"), positionals, values),
+      runCommand(commands[word]!, values.allow ?? join(values.data, "devices"), positionals, values),
     );
   }
   const { values, positionals } = programOptions(usage, serveOptions, argv);
   if (positionals.length > 0) {
     console.error(`Cannot run \`${positionals[0]}\`: there is no such command. Try --help.`);
+    process.exit(2);
+  }
+  if (!isName(values.name)) {
+    console.error(`Cannot use --name ${values.name} because it must be letters, digits and ._:@+-`);
     process.exit(2);
   }
   return { ...values, allow: values.allow ?? join(values.data, "devices") };

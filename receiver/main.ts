@@ -9,7 +9,7 @@ import { TokenVerifier } from "../shared/token.ts";
 import { Receiver } from "./app.ts";
 import { commandLine } from "./command_line.ts";
 
-const options = await commandLine(process.argv.slice(2));
+const options = commandLine(process.argv.slice(2));
 const say = (text: string) => console.error(`receiver: ${text}`);
 const allowed = new AllowList(options.allow);
 const epoch = await new FolderStorage(options.data).createEpoch(options.name);
@@ -37,7 +37,7 @@ const server = Bun.serve({
 });
 say(`listening on ${server.url.href} as ${epoch.receiver}/${epoch.epoch}, ${allowed.size} devices`);
 
-let problem = allowed.problem;
+let problem: string | undefined;
 setInterval(() => {
   const changed = allowed.reload();
   if (allowed.problem !== problem) say(`allow-list: ${allowed.problem ?? "right again"}`);

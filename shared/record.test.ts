@@ -243,7 +243,16 @@ describe("an escaped text", () => {
 
   test("is undone whole", () => {
     for (
-      const text of ["", "plain", "\\", "\\x41", "\\\\x5c", "a\tb\0c\x1b[1m", "Grüße 🙂", "\x7f\x80\xff"]
+      const text of [
+        "",
+        "plain",
+        "\\",
+        "\\x41",
+        "\\\\x5c",
+        "a\tb\0c\x1b[1m",
+        "Grüße 🙂",
+        "\x7f\x80\xff",
+      ]
     ) {
       expect(unescapeText(escapeText(text))).toBe(text);
     }

@@ -167,7 +167,10 @@ describe("a frame made by hand", () => {
   });
 
   test("may claim 2^64 - 1 bytes: that is told before anything is allocated", () => {
-    const frame = Buffer.concat([hex(magic, "e0", "ffffffffffffffff"), blockHeader("rle", 1, true)]);
+    const frame = Buffer.concat([
+      hex(magic, "e0", "ffffffffffffffff"),
+      blockHeader("rle", 1, true),
+    ]);
     expect(walkFrame(frame)).toEqual({ kind: "incomplete", contentSize: 2 ** 64 });
   });
 });
@@ -263,7 +266,13 @@ describe("decompressFrame", () => {
 
   test("never gives another text than the one that was compressed, whatever is mutated", () => {
     const random = seeded(20261122);
-    const texts = [logText(40), logText(700), logText(6_000), noise(300, 4), Buffer.alloc(3_000, 97)];
+    const texts = [
+      logText(40),
+      logText(700),
+      logText(6_000),
+      noise(300, 4),
+      Buffer.alloc(3_000, 97),
+    ];
     let refused = 0;
     for (let round = 0; round < 6_000; round++) {
       const text = texts[round % texts.length]!;
@@ -339,13 +348,16 @@ describe.each([["-1"], ["-19"], ["--fast=5"], ["-3", "--no-check"], ["--long=27"
   },
 );
 
-test.skipIf(!zstd)("a frame of `zstd` from a pipe has no content size, and the walk says so", () => {
-  const options = { input: logText(3_000) };
-  const frame = spawnSync("zstd", ["-q", "-c"], options).stdout;
-  expect(walkFrame(frame)).toEqual({
-    kind: "frame",
-    length: frame.length,
-    contentSize: undefined,
-    checksum: true,
-  });
-});
+test.skipIf(!zstd)(
+  "a frame of `zstd` from a pipe has no content size, and the walk says so",
+  () => {
+    const options = { input: logText(3_000) };
+    const frame = spawnSync("zstd", ["-q", "-c"], options).stdout;
+    expect(walkFrame(frame)).toEqual({
+      kind: "frame",
+      length: frame.length,
+      contentSize: undefined,
+      checksum: true,
+    });
+  },
+);

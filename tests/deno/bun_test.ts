@@ -50,7 +50,7 @@ function scopes(inner: Scope): Scope[] {
 
 function addTest(name: string, fn: Body, options: { ignore?: boolean; only?: boolean } = {}): void {
   const chain = scopes(scope);
-  if (!options.ignore) for (const s of chain) s.left++;
+  if (!options.ignore) { for (const s of chain) s.left++; }
   deno.test({
     name: [...chain.map((s) => s.name), name].filter((part) => part !== "").join(" > "),
     ...options,
@@ -67,11 +67,11 @@ async function runTest(chain: Scope[], fn: Body): Promise<void> {
       if (!s.begun) { for (const hook of s.beforeAll) await hook(); }
       s.begun = true;
     }
-    for (const s of chain) { for (const hook of s.before) await hook(); }
+    for (const s of chain) for (const hook of s.before) await hook();
     await fn();
   } finally {
     const outwards = chain.toReversed();
-    for (const s of outwards) { for (const hook of s.after) await hook(); }
+    for (const s of outwards) for (const hook of s.after) await hook();
     for (const s of outwards) {
       if (--s.left === 0) { for (const hook of s.afterAll) await hook(); }
     }
@@ -232,7 +232,9 @@ async function settled(promise: unknown, wanted: "resolves" | "rejects"): Promis
     (value: unknown) => ({ how: "rejects", value }),
   );
   if (outcome.how === wanted) return outcome.value;
-  throw new AssertionError({ message: `the promise ${outcome.how} with ${inspect(outcome.value)}` });
+  throw new AssertionError({
+    message: `the promise ${outcome.how} with ${inspect(outcome.value)}`,
+  });
 }
 
 function expectation(

@@ -1,0 +1,94 @@
+/**
+ * The grinder's outputs: `events/YYYYMMDD.jsonl` and `aggregates/YYYYMMDD.jsonl`, by day of commit.
+ * Lines are gathered, written and synced; their lengths are then recorded in the state, in one
+ * transaction with what they were made from. At start each file is cut back to its recorded length, so
+ * a line whose transaction never came is as if it had not been written.
+ */
+import { Buffer } from "node:buffer";
+import {
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+
+export const kinds = ["events", "aggregates"] as const;
+export type Kind = typeof kinds[number];
+
+export class DayFiles {
+  readonly #pending: Record<Kind, string[]> = { events: [], aggregates: [] };
+  readonly #lengths: Map<string, number>;
+
+  /** `lengths` are the recorded ones, by path below `root`: `events/20261122.jsonl`. */
+  constructor(private readonly root: string, lengths: ReadonlyMap<string, number>) {
+    this.#lengths = new Map(lengths);
+    for (const kind of kinds) {
+      mkdirSync(join(root, kind), { recursive: true });
+      for (const file of readdirSync(join(root, kind))) {
+        if (/^\d{8}\.jsonl$/.test(file)) this.#cutBack(`${kind}/${file}`);
+      }
+    }
+  }
+
+  get empty(): boolean {
+    return kinds.every((kind) => this.#pending[kind].length === 0);
+  }
+
+  add(kind: Kind, line: string): void {
+    this.#pending[kind].push(line);
+  }
+
+  /** Writes and syncs what was added; returns the new lengths, to be recorded. */
+  sync(nowMs: number): Array<[path: string, length: number]> {
+    const day = new Date(nowMs).toISOString().slice(0, 10).replaceAll("-", "");
+    const lengths: Array<[string, number]> = [];
+    for (const kind of kinds) {
+      const lines = this.#pending[kind];
+      if (lines.length === 0) continue;
+      this.#pending[kind] = [];
+      const path = `${kind}/${day}.jsonl`;
+      lengths.push([path, this.#append(path, Buffer.from(lines.join("")))]);
+    }
+    return lengths;
+  }
+
+  #append(path: string, bytes: Uint8Array): number {
+    const isNew = !this.#lengths.has(path);
+    const at = this.#lengths.get(path) ?? 0;
+    const fd = openSync(join(this.root, path), isNew ? "w" : "r+");
+    try {
+      for (let done = 0; done < bytes.length;) {
+        done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+      }
+      fdatasyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (isNew) syncFolder(dirname(join(this.root, path)));
+    this.#lengths.set(path, at + bytes.length);
+    return at + bytes.length;
+  }
+
+  #cutBack(path: string): void {
+    const file = join(this.root, path);
+    const recorded = this.#lengths.get(path) ?? 0;
+    // Shorter than recorded: somebody cut it. What is added goes behind what is there.
+    if (statSync(file).size < recorded) this.#lengths.set(path, statSync(file).size);
+    if (statSync(file).size <= recorded) return;
+    const fd = openSync(file, "r+");
+    ftruncateSync(fd, recorded);
+    closeSync(fd);
+  }
+}
+
+function syncFolder(path: string): void {
+  const fd = openSync(path, "r");
+  fsyncSync(fd);
+  closeSync(fd);
+}

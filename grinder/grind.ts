@@ -1,0 +1,209 @@
+/**
+ * Frames in, events and aggregates out, each exactly once. What `take` was given is only gathered;
+ * `commit` writes and syncs the outputs, then saves everything in one transaction. A process that is
+ * killed in between finds the state as it was at the last commit, and reads the rest again.
+ */
+import { believable, type Block, type BlockHeader, readBlocks } from "../shared/block.ts";
+import { limits } from "../shared/limits.ts";
+import { forEachRecord, type Gap, type LogRecord, parseGap, parseSync } from "../shared/record.ts";
+import type { Read } from "../shared/segment_reader.ts";
+import { type Cursor, epochKey, segmentPath } from "../shared/storage/storage.ts";
+import { Aggregates } from "./aggregates.ts";
+import { Clocks } from "./clock.ts";
+import { DayFiles } from "./day_files.ts";
+import { formatEvent, type PendingEvent } from "./event.ts";
+import type { Matcher } from "./match.ts";
+import { forEachRawLine } from "./raw_lines.ts";
+import type { Rule } from "./rule.ts";
+import { Seen, streamKey } from "./seen.ts";
+import type { State } from "./state.ts";
+
+export interface GrindOptions {
+  state: State;
+  /** Where `events/` and `aggregates/` are. */
+  out: string;
+  matcher: Matcher;
+  windowUs: number;
+  /** A device's own labels, from the allow-list. */
+  labelsOf: (device: string) => Record<string, string>;
+  warn: (text: string) => void;
+}
+
+interface PendingGap {
+  key: string;
+  header: BlockHeader;
+  record: LogRecord;
+  gap: Gap;
+}
+
+export class Grind {
+  /** Where reading stands, uncommitted steps included. */
+  readonly cursors: Map<string, Cursor>;
+  matcher: Matcher;
+  /** Bytes of text since the last commit. */
+  textBytes = 0;
+  readonly #state: State;
+  readonly #files: DayFiles;
+  readonly #seen: Seen;
+  readonly #clocks: Clocks;
+  readonly #aggregates: Aggregates;
+  readonly #moved = new Set<string>();
+  #events: Array<PendingEvent & { by?: Rule }> = [];
+  #gaps = new Map<string, PendingGap>();
+  #damage: Read[] = [];
+  #counts = new Map<string, number>();
+  #newestRecvUs = 0;
+
+  constructor(private readonly options: GrindOptions) {
+    const { state, out, windowUs, warn } = options;
+    this.#state = state;
+    this.matcher = options.matcher;
+    this.cursors = state.cursors();
+    this.#files = new DayFiles(out, state.outputs());
+    this.#seen = new Seen((key) => state.loadStream(key));
+    this.#clocks = new Clocks((key) => state.loadClock(key));
+    this.#aggregates = new Aggregates(windowUs, state.aggregates, warn);
+    this.#aggregates.restore(state.openAggregates());
+  }
+
+  /** Takes in what was read; its effects are on disk after the next `commit`. */
+  take(read: Read): void {
+    const key = epochKey(read);
+    this.cursors.set(key, read.next);
+    this.#moved.add(key);
+    if (read.damage !== undefined) {
+      this.#damage.push(read);
+      this.#count("damaged_frames");
+      const where = `${segmentPath(read)} at ${read.offset}`;
+      this.options.warn(`${where}: ${read.length} bytes set aside: ${read.damage}`);
+    }
+    if (read.text === undefined) return;
+    this.textBytes += read.text.length;
+    for (const block of readBlocks(read.text, () => this.#count("bad_blocks"))) {
+      this.#newestRecvUs = Math.max(this.#newestRecvUs, block.header.recvUs);
+      if (block.header.source === "raw") this.#raw(read, block);
+      else this.#block(read, block);
+    }
+  }
+
+  /**
+   * Makes all of it durable. `clockUs` closes the windows that are due by then: give the wall clock
+   * when everything has been read, Infinity at the end, nothing otherwise.
+   */
+  commit(nowMs: number, clockUs = 0): void {
+    for (const event of this.#events) this.#settle(event);
+    for (const line of this.#aggregates.due(Math.max(this.#newestRecvUs, clockUs))) {
+      this.#files.add("aggregates", line);
+    }
+    const lengths = this.#files.sync(nowMs);
+    const aggregates = [...this.#aggregates.takeDirty()];
+    if (this.#moved.size === 0 && lengths.length === 0 && aggregates.length === 0) return;
+    this.#state.transaction(() => {
+      for (const [path, length] of lengths) this.#state.saveOutput(path, length);
+      for (const key of this.#moved) this.#state.saveCursor(key, this.cursors.get(key)!);
+      for (const key of this.#seen.dirty) this.#state.saveStream(key, this.#seen.get(key));
+      for (const key of this.#clocks.dirty) this.#state.saveClock(key, this.#clocks.get(key));
+      for (const { aggregate, newDevices } of aggregates) {
+        this.#state.saveAggregate(aggregate, newDevices);
+      }
+      for (const { key, header, record, gap } of this.#gaps.values()) {
+        this.#state.saveGap(key, header, record, gap);
+      }
+      for (const read of this.#damage) this.#state.saveDamage(read);
+      for (const [name, more] of this.#counts) this.#state.addCounter(name, more);
+      this.#state.dropAggregatesBefore(this.#newestRecvUs - limits.lateMsMax * 1000);
+    });
+    this.#forgetBatch();
+  }
+
+  #block(read: Read, block: Block): void {
+    const { header } = block;
+    if (believable(block) && this.#seen.covers(header)) {
+      return this.#count("resent_records", header.count);
+    }
+    const key = streamKey(header);
+    let lastUsec = 0;
+    forEachRecord(block.text, (record, offset) => {
+      lastUsec = Math.max(lastUsec, record.usec);
+      if (record.flag === "s") this.#sync(header, record);
+      else if (record.flag === "g") this.#gap(read, block, record, offset);
+      else if (this.#seen.add(key, record.seq)) this.#ordinary(read, block, record, offset);
+      else this.#count("resent_records");
+    }, () => this.#count("bad_records"));
+    this.#clocks.received(header, lastUsec);
+  }
+
+  #raw(read: Read, block: Block): void {
+    forEachRawLine(block.text, (record, offset) => this.#ordinary(read, block, record, offset));
+  }
+
+  #ordinary(read: Read, block: Block, record: LogRecord, line: number): void {
+    this.#count("records");
+    for (const { rule, ...extracted } of this.matcher.match(record)) {
+      this.#event(read, block, record, line, { rule: rule.name, by: rule, ...extracted });
+    }
+  }
+
+  #sync(header: BlockHeader, record: LogRecord): void {
+    const sync = parseSync(record);
+    if (sync) this.#clocks.sync(header, record.usec, sync);
+    else this.#count("bad_records");
+  }
+
+  #gap(read: Read, block: Block, record: LogRecord, line: number): void {
+    const { header } = block;
+    const gap = parseGap(record);
+    if (!gap) return this.#count("bad_records");
+    const key = streamKey(header);
+    const id = `${key} ${record.seq} ${record.usec} ${gap.cause} ${gap.count}`;
+    if (this.#gaps.has(id) || this.#state.hasGap(key, record, gap)) return;
+    this.#gaps.set(id, { key, header, record, gap });
+    this.#seen.explain(key, gap);
+    const labels = { cause: gap.cause };
+    this.#event(read, block, record, line, { rule: "gap", labels, value: gap.count });
+  }
+
+  #event(
+    read: Read,
+    { header, offset }: Block,
+    record: LogRecord,
+    line: number,
+    found: Pick<PendingEvent, "rule" | "labels" | "value"> & { by?: Rule },
+  ): void {
+    const segment = `${epochKey(read)}/${String(read.segment).padStart(8, "0")}`;
+    const place = { segment, offset: read.offset, line: offset + line };
+    this.#events.push({ ...found, header, record, place });
+  }
+
+  /** An event's time is fixed here, by all that its batch said of its boot's clock. */
+  #settle(event: PendingEvent & { by?: Rule }): void {
+    const time = this.#clocks.wallTime(event.header, event.record.usec);
+    this.#files.add("events", formatEvent(event, time));
+    if (!event.by) return;
+    const { device } = event.header;
+    const own = this.options.labelsOf(device);
+    const labels = { ...event.labels };
+    for (const name of event.by.device) labels[name] = own[name] ?? "";
+    const { value } = event;
+    this.#aggregates.add(
+      { rule: event.by, labels, value, device, wallUs: time.wallUs },
+      this.#newestRecvUs,
+    );
+  }
+
+  #count(name: string, more = 1): void {
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + more);
+  }
+
+  #forgetBatch(): void {
+    this.#moved.clear();
+    this.#seen.dirty.clear();
+    this.#clocks.dirty.clear();
+    this.#seen.trim();
+    this.#events = [];
+    this.#gaps.clear();
+    this.#damage = [];
+    this.#counts.clear();
+    this.textBytes = 0;
+  }
+}
