@@ -2,9 +2,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { isName } from "../shared/block.ts";
 import { createIdentity, IdentityError, loadIdentity } from "../shared/identity.ts";
 import { limits } from "../shared/limits.ts";
 import { programOptions } from "../shared/options.ts";
+import { signToken } from "../shared/token.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { bootId, KernelClock } from "./kernel_clock.ts";
 import { KmsgSource } from "./kmsg.ts";
@@ -15,7 +17,8 @@ import type { Source } from "./source.ts";
 
 const usage = `
 Usage: logmill-agent [run] [OPTIONS]         ship this machine's logs until it is stopped
-       logmill-agent identity [OPTIONS]      make this device's key; print its thumbprint`;
+       logmill-agent identity [OPTIONS]      make this device's key; print its thumbprint
+       logmill-agent token [OPTIONS]         print a token for curl, good for five minutes`;
 
 const { values, positionals } = programOptions(usage, {
   receiver: {
@@ -43,6 +46,7 @@ const say = (text: string) => console.error(`logmill-agent: ${text}`);
 try {
   const command = positionals[0] ?? "run";
   if (command === "identity") console.log(await thumbprint());
+  else if (command === "token") console.log(await token());
   else if (command === "run") await run();
   else throw new Error(`Cannot run \`${command}\`: there is no such command. Try --help.`);
   process.exit(0);
@@ -59,14 +63,22 @@ async function thumbprint(): Promise<string> {
   return identity.thumbprint;
 }
 
+async function token(): Promise<string> {
+  return await signToken(await loadIdentity(values.state), values.audience, Date.now());
+}
+
 async function run(): Promise<void> {
   const identity = await loadIdentity(values.state);
   const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
   const kernelClock = new KernelClock(() => performance.now());
   const pipelines = await Promise.all(
     (values.source.length > 0 ? values.source : ["kmsg"]).map(async (name) => {
+      if (name === "stdin") return { source: openStdin(kernelClock) };
+      if (name !== "kmsg") throw new Error(`Cannot ship ${name}: a source must be kmsg or stdin`);
       const checkpoint = new Checkpoint(join(values.state, `checkpoint-${name}.json`), say);
-      return { checkpoint, source: await openSource(name, checkpoint, kernelClock, sleep) };
+      const position = await checkpoint.load();
+      const options = { ring: openRing(), boot: bootId(), clock: kernelClock, position, sleep };
+      return { checkpoint, source: new KmsgSource(options) };
     }),
   );
   const stop = () => {
@@ -84,31 +96,23 @@ async function run(): Promise<void> {
       kernelUs: () => kernelClock.nowUs(),
       wallSynced,
       report: say,
-      clock: { nowMs: Date.now, sleep },
+      clock: { nowMs: Date.now, monotonicMs: () => performance.now(), sleep },
       random: Math.random,
       fetch,
     })
   ));
 }
 
-async function openSource(
-  name: string,
-  checkpoint: Checkpoint,
-  clock: KernelClock,
-  sleep: (ms: number) => Promise<void>,
-): Promise<Source> {
-  if (name === "kmsg") {
-    const position = await checkpoint.load();
-    return new KmsgSource({ ring: openRing(), boot: bootId(), clock, position, sleep });
-  }
-  if (name !== "stdin") throw new Error(`Cannot ship ${name}: a source must be kmsg or stdin`);
+/** Its stream ends with this process: there is nothing to keep for the next one. */
+function openStdin(clock: KernelClock): Source {
   const source = `app:${values.name}`;
-  return new LinesSource({
-    source,
-    boot: bootId(),
-    input: Bun.stdin.stream(),
-    nowUs: () => clock.nowUs(),
-  });
+  if (!isName(source)) {
+    throw new Error(
+      `Cannot use --name ${values.name} because it must be letters, digits and ._:@+-`,
+    );
+  }
+  const nowUs = () => clock.nowUs();
+  return new LinesSource({ source, boot: bootId(), input: Bun.stdin.stream(), nowUs });
 }
 
 /** What systemd-timesyncd and chrony leave behind once the clock has been set. */

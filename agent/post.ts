@@ -13,8 +13,10 @@ import type { Outbox } from "./outbox.ts";
 import { Sent } from "./sent.ts";
 
 export interface Clock {
-  /** Unix time in milliseconds. */
+  /** Unix time in milliseconds. It may be set while we run: by years, at the first time sync. */
   nowMs: () => number;
+  /** Milliseconds since some moment, for intervals; nobody sets it. */
+  monotonicMs: () => number;
   sleep: (ms: number) => Promise<void>;
 }
 
@@ -46,7 +48,7 @@ const refusalCodes = /^(bad_header|bad_frame|frame_too_large|body_too_large|unsu
 /** Keeps a POST open for `lengthMs`, or until the outbox has ended and is sent. */
 export async function livePost(options: PostOptions, lengthMs: number): Promise<Outcome> {
   const { clock, outbox } = options;
-  const sent = new Sent(outbox, options.acked, clock.nowMs);
+  const sent = new Sent(outbox, options.acked, clock.monotonicMs);
   const cut = new AbortController();
   const timeUp = clock.sleep(lengthMs);
   const body = liveBody(options, sent, timeUp, cut.signal);
@@ -65,7 +67,7 @@ export async function livePost(options: PostOptions, lengthMs: number): Promise<
 /** Sends at most `framesMax` of what waits now. */
 export async function shortPost(options: PostOptions, framesMax: number): Promise<Outcome> {
   const { clock, outbox } = options;
-  const sent = new Sent(outbox, options.acked, clock.nowMs);
+  const sent = new Sent(outbox, options.acked, clock.monotonicMs);
   const cut = new AbortController();
   const parts = [sent.sendOnce(options.syncFrame())];
   while (sent.next && parts.length <= framesMax) parts.push(sent.sendNext());

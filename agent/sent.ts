@@ -13,9 +13,9 @@ export class Sent {
   constructor(
     private readonly outbox: Outbox,
     private readonly acked: (frame: Frame) => void,
-    private readonly nowMs: () => number,
+    private readonly monotonicMs: () => number,
   ) {
-    this.#progressMs = nowMs();
+    this.#progressMs = monotonicMs();
   }
 
   /** The oldest frame of the outbox that isn't on its way. */
@@ -30,7 +30,7 @@ export class Sent {
 
   /** Something is on its way, and for too long nothing has come back. */
   get stalled(): boolean {
-    return this.#waiting.length > 0 && this.nowMs() - this.#progressMs > limits.ackTimeoutMs;
+    return this.#waiting.length > 0 && this.monotonicMs() - this.#progressMs > limits.ackTimeoutMs;
   }
 
   /** Notes that `next` goes out now; returns its bytes. */
@@ -51,7 +51,7 @@ export class Sent {
       if (this.#ackedBytes + head.frame.decodedBytes > bytes) return;
       this.#ackedBytes += head.frame.decodedBytes;
       this.#waiting.shift();
-      this.#progressMs = this.nowMs();
+      this.#progressMs = this.monotonicMs();
       if (!head.fromOutbox) continue;
       this.#inOutbox--;
       this.acked(this.outbox.shift());
@@ -59,7 +59,7 @@ export class Sent {
   }
 
   #send(frame: Frame, fromOutbox: boolean): Uint8Array {
-    if (this.#waiting.length === 0) this.#progressMs = this.nowMs();
+    if (this.#waiting.length === 0) this.#progressMs = this.monotonicMs();
     this.#waiting.push({ frame, fromOutbox });
     return frame.bytes;
   }

@@ -65,7 +65,7 @@ export class Uploader {
     // One that is refused is sent alone, so that the refusal is about it.
     if (this.#refusals > 0) return await shortPost(options, 1);
     const length = jittered(limits.postMsMin, limits.postMsMax, random);
-    if (clock.nowMs() >= this.#shortUntilMs) return await livePost(options, length);
+    if (clock.monotonicMs() >= this.#shortUntilMs) return await livePost(options, length);
     if (outbox.frames.length === 0 && !outbox.ended) {
       await Promise.race([outbox.changed(), clock.sleep(limits.heartbeatMs)]);
     }
@@ -111,7 +111,7 @@ export class Uploader {
   #succeeded(): void {
     this.#failures = this.#refusals = 0;
     if (this.#failedSinceMs === undefined) return;
-    const seconds = Math.round((this.options.clock.nowMs() - this.#failedSinceMs) / 1000);
+    const seconds = Math.round((this.options.clock.monotonicMs() - this.#failedSinceMs) / 1000);
     this.#failedSinceMs = undefined;
     this.options.report(`${this.options.names.source}: uploading again after ${seconds} s`);
   }
@@ -121,12 +121,12 @@ export class Uploader {
     this.#failures++;
     this.#receiver++;
     if (this.#failedSinceMs === undefined) {
-      this.#failedSinceMs = clock.nowMs();
+      this.#failedSinceMs = clock.monotonicMs();
       report(`${names.source}: can't upload now: ${outcome.why}`);
     }
     if (outcome.kind === "refused") this.#refused(outcome.why);
     else {
-      if (outcome.stalled) this.#shortUntilMs = clock.nowMs() + limits.shortPostsMs;
+      if (outcome.stalled) this.#shortUntilMs = clock.monotonicMs() + limits.shortPostsMs;
       if (outcome.serverMs !== undefined) this.#skewMs = outcome.serverMs - clock.nowMs();
     }
     const retryAfterMs = outcome.kind === "failed" ? outcome.retryAfterMs : undefined;

@@ -69,7 +69,12 @@ export function commandLine(argv: string[]) {
   if (Object.hasOwn(commands, word)) {
     const { values, positionals } = programOptions(usage, listOptions, argv.slice(1));
     process.exit(
-      runCommand(commands[word]!, values.allow ?? join(values.data, "devices"), positionals, values),
+      runCommand(
+        commands[word]!,
+        values.allow ?? join(values.data, "devices"),
+        positionals,
+        values,
+      ),
     );
   }
   const { values, positionals } = programOptions(usage, serveOptions, argv);

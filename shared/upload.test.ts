@@ -63,7 +63,7 @@ function recordsOf(outcome: Outcome): string {
 function expectRefusal(outcome: Outcome, status: number, code: string, message: RegExp): void {
   expect(outcome.error).toBeInstanceOf(UploadError);
   const error = outcome.error as UploadError;
-  expect([error.status, error.code]).toEqual([status, code]);
+  expect(`${error.status} ${error.code}`).toBe(`${status} ${code}`);
   expect(error.message).toMatch(message);
   expect(error.message).toStartWith("Cannot read the body because ");
 }

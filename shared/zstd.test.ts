@@ -119,7 +119,7 @@ describe("a frame of ours", () => {
       const frame = compressFrame(text);
       for (const cut of cuts(frame.length)) {
         const { kind } = walkFrame(frame.subarray(0, cut));
-        if (kind !== "incomplete") expect([frame.length, cut, kind]).toEqual("incomplete" as never);
+        expect(kind).toBe("incomplete");
       }
     }
     expect(walkFrame(compressFrame(logText(70_000)).subarray(0, 20))).toEqual({
@@ -338,7 +338,7 @@ describe.each([["-1"], ["-19"], ["--fast=5"], ["-3", "--no-check"], ["--long=27"
         expect(decompressFrame(frame, text.length).equals(text)).toBe(true);
         for (const cut of cuts(frame.length)) {
           const { kind } = walkFrame(frame.subarray(0, cut));
-          if (kind !== "incomplete") expect([cut, kind]).toEqual([cut, "incomplete"]);
+          expect(kind).toBe("incomplete");
         }
         // It reads ours as well.
         const ours = { input: compressFrame(text), maxBuffer: 4 * MiB };

@@ -68,6 +68,11 @@ export class LogText {
     this.#episode = this.#choose();
   }
 
+  /** The model's name, as its kernel gives it. */
+  get model(): string {
+    return this.#fixed["model"]!;
+  }
+
   /** The next line of a device that runs. */
   next(): LogLine {
     if (this.#waiting.length === 0) {

@@ -1,0 +1,90 @@
+/** This project's programs as processes: started with their options, watched, stopped or killed. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+export const denoPath = join(root, "node_modules/.bin/deno");
+export const bunPath = join(root, "node_modules/.bin/bun");
+/** As in deno.json's task. */
+export const grinderPermissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+
+/** A running program. What it says on stderr is kept (the last 64 KiB) and can be waited for. */
+export class Program {
+  readonly #process: ChildProcess;
+  readonly #exited: Promise<number | null>;
+  #output = "";
+  #waiting: Array<() => void> = [];
+
+  constructor(readonly name: string, command: string, args: string[]) {
+    this.#process = spawn(command, args, { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
+    this.#exited = once(this.#process, "exit").then(([code]) => code);
+    this.#process.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.#output = (this.#output + text).slice(-65536);
+      this.#wakeAll();
+    });
+    void this.#exited.then(() => this.#wakeAll());
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** The first match in what it says. Throws if it ends without having said so. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.#output);
+      if (match) return match;
+      if (!this.running) throw new Error(`${this.name} ended:\n${this.#output}`);
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** SIGTERM, and wait: its exit status, null if it had to be killed. */
+  stop(): Promise<number | null> {
+    this.#process.kill("SIGTERM");
+    return this.#exited;
+  }
+
+  /** SIGKILL: it gets no chance to tidy up. */
+  kill(): Promise<number | null> {
+    this.#process.kill("SIGKILL");
+    return this.#exited;
+  }
+
+  exited(): Promise<number | null> {
+    return this.#exited;
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+/** Resolves when it listens. */
+export async function startReceiver(
+  data: string,
+  ...options: string[]
+): Promise<{ program: Program; url: string }> {
+  const args = ["receiver/main.ts", "--data", data, ...options];
+  const program = new Program("receiver", bunPath, args);
+  const [, url] = await program.says(/listening on (\S+)/);
+  return { program, url: url! };
+}
+
+export async function startGrinder(data: string, ...options: string[]): Promise<Program> {
+  const args = ["run", ...grinderPermissions, "grinder/main.ts", "--data", data, ...options];
+  const program = new Program("grinder", denoPath, args);
+  await program.says(/\d+ rules, from/);
+  return program;
+}
+
+export function startAgent(state: string, receiver: string, ...options: string[]): Program {
+  const args = ["agent/main.ts", "--state", state, "--receiver", receiver, ...options];
+  return new Program("agent", bunPath, args);
+}
