@@ -1,8 +1,9 @@
 /** This project's programs as processes: started with their options, watched, stopped or killed. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
+import process from "node:process";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 export const denoPath = join(root, "node_modules/.bin/deno");
@@ -18,8 +19,15 @@ export class Program {
   #waiting: Array<() => void> = [];
 
   constructor(readonly name: string, command: string, args: string[]) {
-    this.#process = spawn(command, args, { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
-    this.#exited = once(this.#process, "exit").then(([code]) => code);
+    // A group of its own: a Ctrl-C is for whoever started it, who stops things in order.
+    const stdio: StdioOptions = ["ignore", "ignore", "pipe"];
+    this.#process = spawn(command, args, { cwd: root, stdio, detached: true });
+    const killIt = () => this.#process.kill("SIGKILL");
+    process.once("exit", killIt);
+    this.#exited = once(this.#process, "exit").then(([code]) => {
+      process.off("exit", killIt);
+      return code;
+    });
     this.#process.stderr!.setEncoding("utf8").on("data", (text: string) => {
       this.#output = (this.#output + text).slice(-65536);
       this.#wakeAll();

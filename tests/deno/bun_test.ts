@@ -145,7 +145,11 @@ function equal(a: unknown, b: unknown): boolean {
 }
 
 function holds(whole: unknown, part: unknown): boolean {
-  if (part === null || typeof part !== "object" || Array.isArray(part)) return equal(whole, part);
+  if (Array.isArray(part)) {
+    return Array.isArray(whole) && whole.length === part.length &&
+      part.every((one, i) => holds(whole[i], one));
+  }
+  if (part === null || typeof part !== "object") return equal(whole, part);
   if (whole === null || typeof whole !== "object") return false;
   const inner = whole as Record<string, unknown>;
   return Object.entries(part).every(([key, value]) => holds(inner[key], value));

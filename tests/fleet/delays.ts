@@ -2,6 +2,7 @@
 import type { Frame } from "../../agent/encoder.ts";
 import { Sketch } from "../../grinder/sketch.ts";
 
+/** NaN where nothing was measured. */
 export interface Percentiles {
   p50: number;
   p90: number;

@@ -6,13 +6,12 @@
  * Load is open-loop: when a line is written doesn't depend on who reads it, and what isn't read waits,
  * as in a kernel's ring that is large enough.
  */
-import { generateKeyPairSync } from "node:crypto";
-import { calculateJwkThumbprint } from "jose";
 import type { PipelineOptions } from "../../agent/pipeline.ts";
 import type { Source } from "../../agent/source.ts";
 import type { Device as AllowedDevice } from "../../shared/allowlist.ts";
 import type { Identity } from "../../shared/identity.ts";
 import { escapeText, formatRecord, type LogRecord } from "../../shared/record.ts";
+import { newIdentity } from "../fixtures.ts";
 import { seededRandom } from "./random.ts";
 import { type LogLine, LogText } from "./text.ts";
 
@@ -61,11 +60,7 @@ export class Device {
 
   /** Makes its key, in memory; the same seed gives the same text, boot ids and labels. */
   static async create(name: string, seed: number, bytesPerSecond: number): Promise<Device> {
-    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-    const x = publicKey.export({ format: "jwk" }).x!;
-    const publicJwk = { kty: "OKP", crv: "Ed25519", x } as const;
-    const thumbprint = await calculateJwkThumbprint(publicJwk);
-    return new Device(name, { privateKey, publicJwk, thumbprint }, seed, bytesPerSecond);
+    return new Device(name, await newIdentity(), seed, bytesPerSecond);
   }
 
   /** Its line on the allow-list. */
@@ -137,6 +132,13 @@ export class Boot implements Source {
     this.#wake();
   }
 
+  /** The power fails: nothing more is written. */
+  halt(): void {
+    this.#endUs = -1;
+    this.#lastWords = [];
+    this.#wake();
+  }
+
   /** A clean reboot: shutdown lines follow, and then nothing. */
   shutDown(): void {
     this.close();
@@ -184,7 +186,8 @@ export class Boot implements Source {
       let bytes = 0;
       for (let i = 0; i < burst; i++) {
         const line = text.next();
-        bytes += lineBytes(line);
+        bytes += `${line.prio},${this.written},${usec},-;\n`.length + line.text.length +
+          line.more.reduce((sum, more) => sum + more.length + 2, 0);
         yield { usec, line };
         after(burstGapUs);
       }
@@ -200,15 +203,10 @@ export class Boot implements Source {
   }
 }
 
-/** Waiting times of mean 1; the rare very long ones are cut, and cost half a percent of the rate. */
+/** Waiting times of mean 1, none of them very long. */
 export function exponential(random: () => number): number {
-  return Math.min(5, -Math.log(1 - random()));
-}
-
-/** About what the line takes as a record; exact it is known only once it has a seq. */
-function lineBytes({ text, more }: LogLine): number {
-  const prefix = "14,10000,100000000,-;\n".length;
-  return prefix + text.length + more.reduce((sum, line) => sum + line.length + 2, 0);
+  const cut = 5;
+  return Math.min(cut, -Math.log(1 - random())) / (1 - Math.exp(-cut));
 }
 
 /** A random UUID (RFC 9562, version 4), as the kernel's boot ids are. */

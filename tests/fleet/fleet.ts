@@ -6,6 +6,7 @@ import process from "node:process";
 import { runPipeline } from "../../agent/pipeline.ts";
 import type { Device as AllowedDevice } from "../../shared/allowlist.ts";
 import { IntervalSet } from "../../shared/intervals.ts";
+import { signToken } from "../../shared/token.ts";
 import { allowDevices } from "./allow.ts";
 import { Delays, type Percentiles } from "./delays.ts";
 import { type Boot, Device, type DeviceClock, exponential } from "./device.ts";
@@ -28,7 +29,10 @@ export interface FleetOptions {
   devices: number;
   /** Of record text, each device. */
   bytesPerSecond: number;
-  /** Decides text, boot ids and labels: over the same storage each run needs one of its own. */
+  /**
+   * Decides text, boot ids and labels (default: by chance). Over the same storage each run needs one
+   * of its own: the same boot ids again would be resends.
+   */
   seed?: number;
   /** Devices are called PREFIX-0000 and so on. */
   prefix?: string;
@@ -105,7 +109,8 @@ export class Fleet {
 
   /** Makes the devices and lets them in. Called by `start`, unless it was called before. */
   async prepare(): Promise<void> {
-    const { devices, bytesPerSecond, seed = 1, prefix = "sim", allowList } = this.options;
+    const { devices, bytesPerSecond, prefix = "sim", allowList } = this.options;
+    const seed = this.options.seed ?? Math.floor(Math.random() * 2 ** 31);
     assertRequests(devices);
     this.devices = await Promise.all(
       Array.from({ length: devices }, (_, i) => {
@@ -190,8 +195,7 @@ export class Fleet {
     const uploading = runPipeline({
       source: boot,
       receivers: [...receivers.slice(first), ...receivers.slice(0, first)],
-      audience,
-      identity: device.identity,
+      token: (nowMs) => signToken(device.identity, audience, nowMs),
       kernelUs: () => boot.kernelUs(),
       wallSynced: () => true,
       report: (text) => this.options.report?.(`${device.name}: ${text}`),
@@ -225,7 +229,7 @@ export class Fleet {
 
   #kill(life: Life): void {
     life.link.kill();
-    life.boot.close();
+    life.boot.halt();
     this.#uploading.delete(life);
     this.#died += life.boot.written - life.entry.acked.count;
   }
