@@ -15,6 +15,8 @@ export interface Frame {
   range?: { first: number; last: number; count: number };
   /** Of the record `range.last`. */
   hash?: string;
+  /** Its gap records: they are said again if the frame itself is refused for good. */
+  gaps: LogRecord[];
 }
 
 /** Collects records until `take`. One frame holds at most `flushBytes`, or one record more. */
@@ -24,6 +26,7 @@ export class Encoder {
   #first = Infinity;
   #count = 0;
   #last: LogRecord | undefined;
+  #gaps: LogRecord[] = [];
 
   get empty(): boolean {
     return this.#bytes === 0;
@@ -37,6 +40,7 @@ export class Encoder {
     const text = formatRecord(record);
     this.#text.push(text);
     this.#bytes += text.length;
+    if (record.flag === "g") this.#gaps.push(record);
     if (isMeta(record.flag)) return;
     this.#count++;
     this.#first = Math.min(this.#first, record.seq);
@@ -49,7 +53,11 @@ export class Encoder {
     const range = last && { first: this.#first, last: last.seq, count: this.#count };
     const header = formatUploadHeader(range ?? { first: 0, last: 0, count: 0 });
     const text = Buffer.from(header + this.#text.join(""), "latin1");
-    const frame: Frame = { bytes: compressFrame(text), decodedBytes: text.length };
+    const frame: Frame = {
+      bytes: compressFrame(text),
+      decodedBytes: text.length,
+      gaps: this.#gaps,
+    };
     if (last) {
       frame.range = range!;
       frame.hash = recordHash(last);
@@ -59,13 +67,14 @@ export class Encoder {
     this.#first = Infinity;
     this.#count = 0;
     this.#last = undefined;
+    this.#gaps = [];
     return frame;
   }
 }
 
-/** A frame of one record. */
-export function frameOf(record: LogRecord): Frame {
+/** A frame of these records. */
+export function frameOf(...records: LogRecord[]): Frame {
   const encoder = new Encoder();
-  encoder.add(record);
+  for (const record of records) encoder.add(record);
   return encoder.take();
 }

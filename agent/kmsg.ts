@@ -39,13 +39,14 @@ export class KmsgSource implements Source {
 
   async read(): Promise<LogRecord[] | undefined> {
     for (;;) {
-      if (this.#closed) return undefined;
       const records = this.#take();
       if (records.length > 0) return records;
+      if (this.#closed) return undefined;
       await this.options.sleep(pollMs);
     }
   }
 
+  /** What the ring holds now is still read. */
   close(): void {
     this.#closed = true;
   }

@@ -58,7 +58,7 @@ try {
 
 /** An identity that is there is kept: the command may be run again to see the thumbprint. */
 async function thumbprint(): Promise<string> {
-  const exists = existsSync(join(values.state, "device.key"));
+  const exists = ["device.key", "device.crt"].every((file) => existsSync(join(values.state, file)));
   const identity = exists ? await loadIdentity(values.state) : await createIdentity(values.state);
   return identity.thumbprint;
 }
@@ -81,6 +81,9 @@ async function run(): Promise<void> {
       return { checkpoint, source: new KmsgSource(options) };
     }),
   );
+  const receivers = values.receiver.length > 0 ? values.receiver : ["http://127.0.0.1:4750"];
+  const shipped = pipelines.map(({ source }) => source.source).join(", ");
+  say(`shipping ${shipped} to ${receivers.join(", ")} as ${identity.thumbprint}`);
   const stop = () => {
     for (const { source } of pipelines) source.close();
     setTimeout(() => process.exit(0), limits.stopMs);
@@ -90,9 +93,8 @@ async function run(): Promise<void> {
   await Promise.all(pipelines.map((pipeline) =>
     runPipeline({
       ...pipeline,
-      receivers: values.receiver.length > 0 ? values.receiver : ["http://127.0.0.1:4750"],
-      audience: values.audience,
-      identity,
+      receivers,
+      token: (nowMs) => signToken(identity, values.audience, nowMs),
       kernelUs: () => kernelClock.nowUs(),
       wallSynced,
       report: say,

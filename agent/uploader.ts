@@ -3,10 +3,8 @@
  * works, short ones for a while where it doesn't. Any failure is "no network now".
  */
 import { jittered, retryDelayMs } from "../shared/backoff.ts";
-import type { Identity } from "../shared/identity.ts";
 import { limits } from "../shared/limits.ts";
 import { gapRecord, syncRecord } from "../shared/record.ts";
-import { signToken } from "../shared/token.ts";
 import { type Frame, frameOf } from "./encoder.ts";
 import type { Outbox } from "./outbox.ts";
 import { type Clock, livePost, type Outcome, type PostOptions, shortPost } from "./post.ts";
@@ -18,8 +16,8 @@ const shortPostFramesMax = limits.unackedBytesMax / limits.flushBytes;
 export interface UploaderOptions {
   /** Receivers' URLs without a path; the next one is tried after a failure. */
   receivers: string[];
-  audience: string;
-  identity: Identity;
+  /** Signs a token that is good at this Unix time in milliseconds. */
+  token: (nowMs: number) => Promise<string>;
   names: StreamNames;
   outbox: Outbox;
   /** Told of each frame that became durable, in order. */
@@ -51,38 +49,47 @@ export class Uploader {
 
   /** Returns when the outbox has ended and all of it is acknowledged. */
   async run(): Promise<void> {
-    const { outbox } = this.options;
+    const { outbox, clock } = this.options;
     while (!outbox.ended || outbox.frames.length > 0) {
+      const startMs = clock.monotonicMs();
       const outcome = await this.#post();
+      // An idle stream that was fine for a while and was cut then: a new failure, not one more.
+      const lasted = clock.monotonicMs() - startMs > limits.settledMs;
+      if (lasted && outcome.kind === "failed" && !outcome.stalled) this.#failures = 0;
       if (outcome.kind === "done") this.#succeeded();
       else await this.#failed(outcome);
     }
   }
 
   async #post(): Promise<Outcome> {
-    const { clock, random, outbox } = this.options;
+    const { clock, random } = this.options;
     const options = await this.#postOptions();
     // One that is refused is sent alone, so that the refusal is about it.
     if (this.#refusals > 0) return await shortPost(options, 1);
     const length = jittered(limits.postMsMin, limits.postMsMax, random);
     if (clock.monotonicMs() >= this.#shortUntilMs) return await livePost(options, length);
-    if (outbox.frames.length === 0 && !outbox.ended) {
-      await Promise.race([outbox.changed(), clock.sleep(limits.heartbeatMs)]);
-    }
-    // Each costs a request: lines gather for a while.
-    if (!outbox.ended) await clock.sleep(jittered(500, 1500, random));
+    // After a failure the back-off was wait enough.
+    if (this.#failures === 0) await this.#gather();
     // A link too slow for all of it within the acknowledgement's time-out gets less and less.
     return await shortPost(options, Math.max(1, shortPostFramesMax >> this.#failures));
   }
 
+  /** Each short POST costs a request: lines gather for a while. */
+  async #gather(): Promise<void> {
+    const { clock, random, outbox } = this.options;
+    if (outbox.frames.length === 0 && !outbox.ended) {
+      await Promise.race([outbox.changed(), clock.sleep(limits.heartbeatMs)]);
+    }
+    if (!outbox.ended) await clock.sleep(jittered(500, 1500, random));
+  }
+
   async #postOptions(): Promise<PostOptions> {
-    const { receivers, audience, identity, names, outbox, clock } = this.options;
+    const { receivers, token, names, outbox, clock } = this.options;
     const url = receivers[this.#receiver % receivers.length]!;
-    const token = await signToken(identity, audience, clock.nowMs() + this.#skewMs);
     return {
       url: new URL("/v1/logs", url).href,
       headers: {
-        "Authorization": `Bearer ${token}`,
+        "Authorization": `Bearer ${await token(clock.nowMs() + this.#skewMs)}`,
         "Logmill-Boot": names.boot,
         "Logmill-Source": names.source,
         "Logmill-Stream": names.stream,
@@ -147,6 +154,6 @@ export class Uploader {
     const { first, last, count } = oldest.range;
     report(`records ${first} to ${last} are refused for good: ${why}`);
     const gap = gapRecord(first, kernelUs(), { first, last, count, cause: "refused" });
-    outbox.replaceOldest(frameOf(gap));
+    outbox.replaceOldest(frameOf(...oldest.gaps, gap));
   }
 }

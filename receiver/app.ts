@@ -1,5 +1,5 @@
 /**
- * The receiver: `POST /v1/logs` in, durable segments out, and nothing else. A plain fetch handler;
+ * The receiver: `POST /v1/logs` (or PUT) in, durable segments out, and nothing else. A plain fetch handler;
  * the formats and the group commit are in shared/, the server and its options in main.ts.
  */
 import { Buffer } from "node:buffer";
@@ -47,7 +47,6 @@ export class Receiver {
     this.#app.onError((error, c) => {
       const { code, status } = verdict(error);
       if (status === 503) c.header("Retry-After", String(1 + Math.floor(parts.random() * 5)));
-      if (status === 500) console.error(error);
       return c.json({ error: code, message: error.message }, status);
     });
   }
@@ -130,5 +129,6 @@ function verdict(
   if (expected.some((kind) => error instanceof kind)) return error as BusyError;
   // The sender went away, or was silent for too long: hardly anybody reads this.
   if ((error as Error)?.name === "AbortError") return { code: "cut_off", status: 408 };
+  console.error(error);
   return { code: "internal", status: 500 };
 }

@@ -35,7 +35,6 @@ const server = Bun.serve({
   maxRequestBodySize: Number.MAX_SAFE_INTEGER,
   fetch: (request, bun) => receiver.fetch(request, bun),
 });
-say(`listening on ${server.url.href} as ${epoch.receiver}/${epoch.epoch}, ${allowed.size} devices`);
 
 let problem: string | undefined;
 setInterval(() => {
@@ -56,3 +55,4 @@ async function stop(): Promise<void> {
 }
 process.once("SIGTERM", stop);
 process.once("SIGINT", stop);
+say(`listening on ${server.url.href} as ${epoch.receiver}/${epoch.epoch}, ${allowed.size} devices`);

@@ -33,6 +33,9 @@ export function parseAck(text: string): AckLine | undefined {
   }
 }
 
+/** The first line would else stand for the clock record alone, and the data wait for the second. */
+const gatherMs = 20;
+
 /**
  * The body of such an answer. `store` is given a function to call with the number of durable bytes,
  * and resolves to all of them at the end, or rejects; `codeOf` names an error for the client.
@@ -43,7 +46,7 @@ export function ackStream(
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   return new ReadableStream<Uint8Array>({
-    async start(controller) {
+    start(controller) {
       let acked = 0;
       let timer: ReturnType<typeof setTimeout> | undefined;
       let lastMs = -Infinity;
@@ -61,8 +64,7 @@ export function ackStream(
       const durable = (bytes: number) => {
         acked = bytes;
         const restMs = limits.ackIntervalMs - (performance.now() - lastMs);
-        if (restMs <= 0) writeAcked();
-        else timer ??= setTimeout(writeAcked, restMs);
+        timer ??= setTimeout(writeAcked, Math.max(restMs, gatherMs));
       };
       // Not awaited: a stream gives nothing out before its `start` has returned.
       const end = (line: AckLine) => {

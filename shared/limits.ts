@@ -57,6 +57,8 @@ export const limits = {
   intervalMs: 60_000,
   /** The first back-off; it doubles from here. */
   backoffBaseMs: 1_000,
+  /** A POST that lived so long had reached somebody: when it breaks, back-off begins anew. */
+  settledMs: 10_000,
   /** One POST lasts a random time between these: load balancers get their chance to move it. */
   postMsMin: 30_000,
   postMsMax: 90_000,
@@ -90,6 +92,12 @@ export const limits = {
   intervalsMax: 10_000,
   /** Streams whose seen intervals are kept in memory; the others are read back when needed. */
   streamsCachedMax: 200_000,
+  /** Boots whose clock fit is kept in memory; two for each device of the article's fleet. */
+  bootsCachedMax: 200_000,
+  /** Open aggregates that are kept in memory between two commits; the others are read back. */
+  aggregatesCachedMax: 100_000,
+  /** What an event takes up beside its record's text until it is committed. */
+  eventBytes: 500,
   /** An event-time window is closed so long after its end. */
   latenessMs: 10_000,
   /** A record later than this changes no aggregate; it is only counted. */

@@ -58,7 +58,7 @@ function toValue(name: string, spec: OptionSpec, given: unknown): unknown {
   if (given === undefined) return spec.default;
   if (spec.type !== "number") return given;
   const value = Number(given);
-  if (given !== "" && Number.isFinite(value) && value >= 0) return value;
+  if (String(given).trim() !== "" && Number.isFinite(value) && value >= 0) return value;
   throw new UsageError(
     `Cannot read --${name} because it must be a number of ${spec.unit}: it is ${given}`,
   );
