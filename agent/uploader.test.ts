@@ -274,6 +274,18 @@ describe("a batch that is refused", () => {
       .toEqual(["overrun", "refused", 3]);
   });
 
+  test("with a gap record in it says that gap again, in front of its own", async () => {
+    const { clock, outbox, network, uploader } = setUp({}, refusing(2, 400));
+    const gap = { first: 0, last: 1, count: 2, cause: "overrun" } as const;
+    void outbox.push(frameOf(gapRecord(2, 1, gap), ordinary(2)));
+    outbox.end();
+    const running = uploader.run();
+    await clock.until(() => outbox.frames.length === 0, 60 * minute);
+    await running;
+    const said = network.last.records.filter(({ flag }) => flag === "g").map(parseGap);
+    expect(said).toEqual([gap, { first: 2, last: 2, count: 1, cause: "refused" }]);
+  });
+
   test("is not to blame for refusals from before it was there", async () => {
     const { clock, network, acked, uploader, push } = setUp({}, (post) => post.status(400));
     void uploader.run();
@@ -301,6 +313,22 @@ describe("a batch that is refused", () => {
 });
 
 describe("waiting", () => {
+  test("begins anew after a POST that was fine for a while and was cut", async () => {
+    const { clock, network, uploader } = setUp({}, () => {});
+    void uploader.run();
+    for (let posts = 1; posts < 12; posts++) {
+      await clock.until(() => network.posts.length === posts, 10 * minute);
+      const post = network.last;
+      const openedMs = clock.monotonicMs();
+      post.line({ acked: post.frameEnds[0] ?? 0 });
+      await clock.until(() => clock.monotonicMs() - openedMs > limits.settledMs + 1000, minute);
+      post.breakOff();
+      const cutMs = clock.monotonicMs();
+      await clock.until(() => network.posts.length === posts + 1, 10 * minute);
+      expect(clock.monotonicMs() - cutMs).toBeLessThanOrEqual(limits.backoffBaseMs + 1000);
+    }
+  });
+
   test("is never longer than the normal interval, whatever fails and however often", async () => {
     for (let seed = 1; seed <= 8; seed++) {
       const random = seededRandom(seed);
