@@ -28,6 +28,9 @@ export class Encoder {
   #last: LogRecord | undefined;
   #gaps: LogRecord[] = [];
 
+  /** `transform` changes what is sent; seqs and hashes are those of the records that come in. */
+  constructor(private readonly transform = (record: LogRecord) => record) {}
+
   get empty(): boolean {
     return this.#bytes === 0;
   }
@@ -37,7 +40,7 @@ export class Encoder {
   }
 
   add(record: LogRecord): void {
-    const text = formatRecord(record);
+    const text = formatRecord(this.transform(record));
     this.#text.push(text);
     this.#bytes += text.length;
     if (record.flag === "g") this.#gaps.push(record);
@@ -54,7 +57,8 @@ export class Encoder {
     const header = formatUploadHeader(range ?? { first: 0, last: 0, count: 0 });
     const text = Buffer.from(header + this.#text.join(""), "latin1");
     const frame: Frame = {
-      bytes: compressFrame(text),
+      // A copy: what zstd gives back may be the head of a buffer for the worst case.
+      bytes: Uint8Array.from(compressFrame(text)),
       decodedBytes: text.length,
       gaps: this.#gaps,
     };

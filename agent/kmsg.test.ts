@@ -18,6 +18,12 @@ class FakeRing implements Ring {
     return typeof read === "string" ? { kind: "record", text: read } : read;
   }
 
+  /** What a test says the ring has lost by now; the records are at hand all the same. */
+  oldest: number | undefined;
+  oldestSeq(): number | undefined {
+    return this.oldest;
+  }
+
   close(): void {}
 }
 
@@ -55,6 +61,17 @@ function brief(records: LogRecord[]) {
     return `${gap.first}-${gap.last} ${gap.cause}`;
   });
 }
+
+test("what the ring still has is safe there, until a quarter of it is left", async () => {
+  const { ring, source } = setUp(Array.from({ length: 100 }, (_, seq) => line(seq)));
+  await source.read();
+  expect(source.safe()).toBe(true); // An empty ring loses nothing.
+  const answers = [0, 50, 74, 75, 99].map((oldest) => {
+    ring.oldest = oldest;
+    return source.safe();
+  });
+  expect(answers).toEqual([true, true, true, false, false]);
+});
 
 describe("the kernel's ring as a source", () => {
   test("gives its records as they are, under the boot id", async () => {

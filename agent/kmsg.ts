@@ -7,6 +7,8 @@ import type { Source } from "./source.ts";
 
 /** How often an empty ring is looked at: a quarter of the flush time, some 20 wake-ups a second. */
 const pollMs = 50;
+/** So much of the ring is left before it is read on: a burst must not overrun it meanwhile. */
+const reserve = 0.25;
 /** Records taken at a time, so that others get their turn while a full ring is read. */
 const takeMax = 500;
 
@@ -16,6 +18,8 @@ export interface KmsgOptions {
   clock: Pick<KernelClock, "observe">;
   /** What was acknowledged before this start, of whatever boot. */
   position?: Position | undefined;
+  /** The ring's seq of the boot's first record, where the ring holds an earlier boot before it. */
+  firstSeq?: number;
   sleep: (ms: number) => Promise<void>;
 }
 
@@ -25,16 +29,18 @@ export class KmsgSource implements Source {
   /** A boot has one ring: its id names the stream. */
   readonly stream: string;
   #nextSeq: number;
+  /** The most records of those read that were seen in the ring at once. */
+  #ringRecords = 0;
   #overrun = false;
   #started = false;
   #closed = false;
 
   constructor(private readonly options: KmsgOptions) {
-    const { boot, position } = options;
+    const { boot, position, firstSeq = 0 } = options;
     this.boot = boot;
     this.stream = boot;
     // Of a boot that was never seen the first record is 0: what the ring lost of it is a gap, too.
-    this.#nextSeq = position?.boot === boot ? position.seq + 1 : 0;
+    this.#nextSeq = position?.boot === boot ? position.seq + 1 : firstSeq;
   }
 
   async read(): Promise<LogRecord[] | undefined> {
@@ -44,6 +50,18 @@ export class KmsgSource implements Source {
       if (this.#closed) return undefined;
       await this.options.sleep(pollMs);
     }
+  }
+
+  /**
+   * While memory is full the ring keeps what is new, until it has lost nearly all that was read of it:
+   * then what is evicted from memory is in the ring no more.
+   */
+  safe(): boolean {
+    const oldest = this.options.ring.oldestSeq();
+    if (oldest === undefined) return true;
+    const stillThere = this.#nextSeq - oldest;
+    this.#ringRecords = Math.max(this.#ringRecords, stillThere);
+    return stillThere > this.#ringRecords * reserve;
   }
 
   /** What the ring holds now is still read. */
@@ -67,6 +85,8 @@ export class KmsgSource implements Source {
   /** A record that can't be parsed leaves a hole in the seqs, which the next one shows. */
   #accept(record: LogRecord, records: LogRecord[]): void {
     const { seq, usec } = record;
+    // An earlier boot's: its clock was another.
+    if (seq < (this.options.firstSeq ?? 0)) return;
     this.options.clock.observe(usec);
     if (seq < this.#nextSeq) return void (this.#started = true);
     if (seq > this.#nextSeq) {

@@ -5,6 +5,8 @@ import { limits } from "../shared/limits.ts";
 import { escapeText, type LogRecord } from "../shared/record.ts";
 import type { Source } from "./source.ts";
 
+/** A program whose lines aren't taken stands still: that is well for a moment, not for an outage. */
+const waitMsMax = 60_000;
 /** Facility user, level info: lines say nothing of their level here. */
 const prio = 14;
 
@@ -48,6 +50,10 @@ export class LinesSource implements Source {
       text,
       more: [],
     }];
+  }
+
+  safe(offlineMs: number): boolean {
+    return offlineMs < waitMsMax;
   }
 
   close(): void {

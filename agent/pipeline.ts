@@ -13,50 +13,89 @@ export interface PipelineOptions
   checkpoint?: Checkpoint | undefined;
   /** Told of each frame that became durable. */
   acked?: (frame: Frame) => void;
+  /** Memory for what isn't acknowledged. */
+  spoolBytes?: number | undefined;
 }
 
-/** Resolves when the source has ended and all of it is acknowledged. */
-export async function runPipeline(options: PipelineOptions): Promise<void> {
-  const { source, checkpoint, clock } = options;
-  const encoder = new Encoder();
-  const outbox = new Outbox();
-  let flushMs: number = limits.flushMs;
-  let saved: Promise<void> | undefined;
-  let flushing = false;
-  let room = Promise.resolve();
+/** A source that waits for room looks again so often, whether it still can. */
+const roomLookMs = 1_000;
 
-  const flush = () => room = outbox.push(encoder.take());
-  const flushLater = async () => {
-    flushing = true;
-    await clock.sleep(flushMs);
-    flushing = false;
-    if (!encoder.empty) void flush();
-  };
-  const pump = async () => {
+export class Pipeline {
+  readonly outbox: Outbox;
+  readonly uploader: Uploader;
+  readonly #encoder = new Encoder();
+  #flushMs: number = limits.flushMs;
+  #flushing = false;
+  #saved: Promise<void> | undefined;
+
+  constructor(private readonly options: PipelineOptions) {
+    const { spoolBytes, kernelUs } = options;
+    const bytesMax = spoolBytes === undefined ? {} : { bytesMax: spoolBytes };
+    this.outbox = new Outbox({ kernelUs, ...bytesMax });
+    this.uploader = new Uploader({
+      ...options,
+      names: options.source,
+      outbox: this.outbox,
+      acked: (frame) => this.#acked(frame),
+      flushMs: (ms) => {
+        this.#flushMs = Math.min(Math.max(ms, limits.flushMs), limits.flushMsMax);
+      },
+    });
+  }
+
+  /** Resolves when the source has ended and all of it is acknowledged. */
+  async run(): Promise<void> {
+    await Promise.all([this.#pump(), this.uploader.run()]);
+    await this.#saved;
+  }
+
+  async #pump(): Promise<void> {
+    const { source } = this.options;
+    await this.#room();
     for (let records = await source.read(); records; records = await source.read()) {
       for (const record of records) {
-        encoder.add(record);
-        if (encoder.full) await flush();
+        this.#encoder.add(record);
+        if (this.#encoder.full) this.#flush();
       }
-      if (!encoder.empty && !flushing) void flushLater();
-      // Offline, many small frames fill the outbox as well: the source waits.
-      await room;
+      if (!this.#encoder.empty && !this.#flushing) void this.#flushLater();
+      await this.#room();
     }
-    if (!encoder.empty) void flush();
-    outbox.end();
-  };
-  const uploader = new Uploader({
-    ...options,
-    names: source,
-    outbox,
-    acked: (frame) => {
-      options.acked?.(frame);
-      if (!frame.range || !checkpoint) return;
-      const { boot, stream } = source;
-      saved = checkpoint.save({ boot, stream, seq: frame.range.last, hash: frame.hash! });
-    },
-    flushMs: (ms) => flushMs = Math.min(Math.max(ms, limits.flushMs), limits.flushMsMax),
-  });
-  await Promise.all([pump(), uploader.run()]);
-  await saved;
+    this.#flush();
+    this.outbox.end();
+  }
+
+  /** Waits while memory is full and what isn't read can stay where it is, or nothing can be evicted. */
+  async #room(): Promise<void> {
+    const { outbox, uploader } = this;
+    const { source, clock } = this.options;
+    const safe = () => source.safe?.(uploader.offlineMs) ?? true;
+    while (outbox.full && (safe() || !outbox.evictable)) {
+      await Promise.race([outbox.changed(), clock.sleep(roomLookMs)]);
+    }
+  }
+
+  #flush(): void {
+    if (!this.#encoder.empty) this.outbox.push(this.#encoder.take());
+  }
+
+  async #flushLater(): Promise<void> {
+    this.#flushing = true;
+    const offline = this.uploader.offlineMs > 0;
+    await this.options.clock.sleep(offline ? limits.offlineFlushMs : this.#flushMs);
+    this.#flushing = false;
+    this.#flush();
+  }
+
+  #acked(frame: Frame): void {
+    const { source, checkpoint, acked } = this.options;
+    acked?.(frame);
+    if (!frame.range || !checkpoint) return;
+    const { boot, stream } = source;
+    this.#saved = checkpoint.save({ boot, stream, seq: frame.range.last, hash: frame.hash! });
+  }
+}
+
+/** The same where nobody needs the parts. */
+export function runPipeline(options: PipelineOptions): Promise<void> {
+  return new Pipeline(options).run();
 }

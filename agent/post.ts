@@ -27,6 +27,8 @@ export interface PostOptions {
   /** A frame with a clock sync record: made anew for each POST and each heartbeat. */
   syncFrame: () => Frame;
   acked: (frame: Frame) => void;
+  /** Resolves when the wall clock was set or the machine slept: a clock record is due then. */
+  clockJump?: (() => Promise<void>) | undefined;
   /** The receiver asks for another flush time. */
   flushMs: (ms: number) => void;
   clock: Clock;
@@ -45,22 +47,30 @@ export type Outcome =
 const refusalStatuses = new Set([400, 413, 415]);
 const refusalCodes = /^(bad_header|bad_frame|frame_too_large|body_too_large|unsupported_encoding)$/;
 
-/** Keeps a POST open for `lengthMs`, or until the outbox has ended and is sent. */
-export async function livePost(options: PostOptions, lengthMs: number): Promise<Outcome> {
+/**
+ * Keeps a POST open for `lengthMs`, or until the outbox has ended and is sent; of mode `bulk` until all
+ * that waits is sent.
+ */
+export async function livePost(
+  options: PostOptions,
+  lengthMs: number,
+  mode: "live" | "bulk" = "live",
+): Promise<Outcome> {
   const { clock, outbox } = options;
   const sent = new Sent(outbox, options.acked, clock.monotonicMs);
   const cut = new AbortController();
   const timeUp = clock.sleep(lengthMs);
-  const body = liveBody(options, sent, timeUp, cut.signal);
+  const body = liveBody(options, sent, timeUp, cut.signal, mode);
   void cutWhenStalled(sent, cut, clock);
   try {
-    const response = await send(options, body, "live", cut.signal);
+    const response = await send(options, body, "live", mode, cut.signal);
     if (response.status !== 200) return await statusOutcome(response, clock);
     return await readAcks(response, sent, options);
   } catch (error) {
     return { kind: "failed", why: (error as Error).message, stalled: sent.stalled };
   } finally {
     cut.abort();
+    outbox.inFlight = 0;
   }
 }
 
@@ -73,7 +83,7 @@ export async function shortPost(options: PostOptions, framesMax: number): Promis
   while (sent.next && parts.length <= framesMax) parts.push(sent.sendNext());
   void cutWhenStalled(sent, cut, clock);
   try {
-    const response = await send(options, Buffer.concat(parts), "end", cut.signal);
+    const response = await send(options, Buffer.concat(parts), "end", "live", cut.signal);
     if (response.status !== 200) return await statusOutcome(response, clock);
     // A captive portal says 200 to everything: only a receiver's own word moves the checkpoint.
     const line = parseAck(await response.text());
@@ -84,15 +94,17 @@ export async function shortPost(options: PostOptions, framesMax: number): Promis
     return { kind: "failed", why: (error as Error).message, stalled: sent.stalled };
   } finally {
     cut.abort();
+    outbox.inFlight = 0;
   }
 }
 
 /** The body of a live POST: a clock record first and at each heartbeat, frames as they come. */
 function liveBody(
-  { outbox, syncFrame, clock }: PostOptions,
+  { outbox, syncFrame, clock, clockJump }: PostOptions,
   sent: Sent,
   timeUp: Promise<void>,
   cut: AbortSignal,
+  mode: "live" | "bulk",
 ): ReadableStream<Uint8Array> {
   let over = false;
   let syncDue = true;
@@ -100,12 +112,19 @@ function liveBody(
   void timeUp.then(() => over = true);
   const startBeat = () => {
     syncDue = false;
-    beat = clock.sleep(limits.heartbeatMs).then(() => void (syncDue = true));
+    const due = Promise.race([
+      clock.sleep(limits.heartbeatMs),
+      ...(clockJump ? [clockJump()] : []),
+    ]);
+    beat = due.then(() => void (syncDue = true));
   };
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       for (;;) {
-        if (cut.aborted || over || (outbox.ended && !sent.next)) return controller.close();
+        const sentAll = !sent.next && !syncDue;
+        if (cut.aborted || over || (sentAll && (outbox.ended || mode === "bulk"))) {
+          return controller.close();
+        }
         if (syncDue) {
           startBeat();
           return controller.enqueue(sent.sendOnce(syncFrame()));
@@ -129,9 +148,15 @@ function send(
   options: PostOptions,
   body: BodyInit,
   ack: "live" | "end",
+  mode: "live" | "bulk",
   signal: AbortSignal,
 ): Promise<Response> {
-  const headers = { ...options.headers, "Content-Encoding": "zstd", "Logmill-Ack": ack };
+  const headers = {
+    ...options.headers,
+    "Content-Encoding": "zstd",
+    "Logmill-Mode": mode,
+    "Logmill-Ack": ack,
+  };
   // `duplex` is what the standard asks for with a streamed body; the types don't know it yet.
   const init = { method: "POST", headers, body, signal, duplex: "half" };
   return options.fetch(options.url, init as RequestInit);

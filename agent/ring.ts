@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { limits } from "../shared/limits.ts";
+import { parseRecord } from "../shared/record.ts";
 
 export type RingRead =
   /** One record as the kernel gives it: its line, and its continuation lines. */
@@ -16,6 +17,8 @@ export type RingRead =
 /** A ring buffer, read from its oldest record on. `next` never waits. */
 export interface Ring {
   next(): RingRead;
+  /** The seq of the oldest record that it still has; undefined if it is empty. */
+  oldestSeq(): number | undefined;
   close(): void;
 }
 
@@ -44,7 +47,22 @@ export function openRing(path = "/dev/kmsg"): Ring {
       { cause: error },
     );
   }
-  return { next: () => read(fd, buffer), close: () => closeSync(fd) };
+  return {
+    next: () => read(fd, buffer),
+    oldestSeq: () => oldestSeq(path),
+    close: () => closeSync(fd),
+  };
+}
+
+/** Each open file of the device has a place of its own in the ring, and begins at the oldest record. */
+function oldestSeq(path: string): number | undefined {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const first = read(fd, Buffer.alloc(limits.kmsgReadBytes));
+    return first.kind === "record" ? parseRecord(first.text.split("\n", 1)[0]!)?.seq : undefined;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function read(fd: number, buffer: Buffer): RingRead {

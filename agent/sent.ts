@@ -6,7 +6,6 @@ import type { Outbox } from "./outbox.ts";
 export class Sent {
   #waiting: Array<{ frame: Frame; fromOutbox: boolean }> = [];
   #ackedBytes = 0;
-  #inOutbox = 0;
   #progressMs: number;
 
   /** `acked` is told of each frame of the outbox that became durable, in order. */
@@ -16,11 +15,12 @@ export class Sent {
     private readonly monotonicMs: () => number,
   ) {
     this.#progressMs = monotonicMs();
+    outbox.inFlight = 0;
   }
 
   /** The oldest frame of the outbox that isn't on its way. */
   get next(): Frame | undefined {
-    return this.outbox.frames[this.#inOutbox];
+    return this.outbox.frames[this.outbox.inFlight];
   }
 
   /** Frames that are on their way. */
@@ -36,7 +36,7 @@ export class Sent {
   /** Notes that `next` goes out now; returns its bytes. */
   sendNext(): Uint8Array {
     const frame = this.next!;
-    this.#inOutbox++;
+    this.outbox.inFlight++;
     return this.#send(frame, true);
   }
 
@@ -53,7 +53,7 @@ export class Sent {
       this.#waiting.shift();
       this.#progressMs = this.monotonicMs();
       if (!head.fromOutbox) continue;
-      this.#inOutbox--;
+      this.outbox.inFlight--;
       this.acked(this.outbox.shift());
     }
   }

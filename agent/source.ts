@@ -20,6 +20,11 @@ export interface Source extends StreamNames {
    * The caller owns them. Not to be called again before it has resolved.
    */
   read(): Promise<LogRecord[] | undefined>;
+  /**
+   * What hasn't been read is safe where it is, for now: while memory is full it can stay there.
+   * `offlineMs` is how long nothing could be sent. Absent: it is always safe.
+   */
+  safe?(offlineMs: number): boolean;
   /** Makes a waiting `read` resolve to undefined. */
   close(): void;
 }

@@ -10,8 +10,8 @@ import type { Outbox } from "./outbox.ts";
 import { type Clock, livePost, type Outcome, type PostOptions, shortPost } from "./post.ts";
 import type { StreamNames } from "./source.ts";
 
-/** A full outbox; more would only make one answer stand for more. */
-const shortPostFramesMax = limits.unackedBytesMax / limits.flushBytes;
+/** Some 4 MiB of text; more would only make one answer stand for more. */
+const shortPostFramesMax = 64;
 
 export interface UploaderOptions {
   /** Receivers' URLs without a path; the next one is tried after a failure. */
@@ -26,6 +26,12 @@ export interface UploaderOptions {
   /** The kernel's clock and the wall's, and whether that is synchronised. */
   kernelUs: () => number;
   wallSynced: () => boolean;
+  /** Milliseconds between uploads in place of a live stream; undefined: live. */
+  intervalMs?: number | undefined;
+  /** Resolves when the wall clock was set, or the machine slept. */
+  clockJump?: (() => Promise<void>) | undefined;
+  /** Takes a batch that is refused for good; its text is compressed. */
+  setAside?: (frame: Frame) => void;
   /** Told of changes of state only, never of each try. Not to be shipped: it would feed itself. */
   report: (text: string) => void;
   clock: Clock;
@@ -44,8 +50,21 @@ export class Uploader {
   /** How far the device's clock is off, as far as tokens are concerned. */
   #skewMs = 0;
   #lastSeq = -1;
+  #onOtherSinceMs = 0;
+  #wake = () => {};
 
   constructor(private readonly options: UploaderOptions) {}
+
+  /** How long nothing could be sent; 0 while all is well. */
+  get offlineMs(): number {
+    if (this.#failedSinceMs === undefined) return 0;
+    return Math.max(1, this.options.clock.monotonicMs() - this.#failedSinceMs);
+  }
+
+  /** Ends a wait: the network may be back, or somebody wants the logs now. */
+  wake(): void {
+    this.#wake();
+  }
 
   /** Returns when the outbox has ended and all of it is acknowledged. */
   async run(): Promise<void> {
@@ -62,12 +81,16 @@ export class Uploader {
   }
 
   async #post(): Promise<Outcome> {
-    const { clock, random } = this.options;
+    const { clock, random, outbox, intervalMs } = this.options;
     const options = await this.#postOptions();
     // One that is refused is sent alone, so that the refusal is about it.
     if (this.#refusals > 0) return await shortPost(options, 1);
+    const live = intervalMs === undefined && clock.monotonicMs() >= this.#shortUntilMs;
     const length = jittered(limits.postMsMin, limits.postMsMax, random);
-    if (clock.monotonicMs() >= this.#shortUntilMs) return await livePost(options, length);
+    if (live) {
+      const mode = outbox.textBytes > limits.bulkBytes ? "bulk" : "live";
+      return await livePost(options, length, mode);
+    }
     // After a failure the back-off was wait enough.
     if (this.#failures === 0) await this.#gather();
     // A link too slow for all of it within the acknowledgement's time-out gets less and less.
@@ -76,16 +99,24 @@ export class Uploader {
 
   /** Each short POST costs a request: lines gather for a while. */
   async #gather(): Promise<void> {
-    const { clock, random, outbox } = this.options;
+    const { clock, random, outbox, intervalMs } = this.options;
+    if (intervalMs !== undefined) {
+      const wait = this.#nap(jittered(0.9 * intervalMs, 1.1 * intervalMs, random));
+      return void await Promise.race([wait, this.#ended()]);
+    }
     if (outbox.frames.length === 0 && !outbox.ended) {
       await Promise.race([outbox.changed(), clock.sleep(limits.heartbeatMs)]);
     }
     if (!outbox.ended) await clock.sleep(jittered(500, 1500, random));
   }
 
+  async #ended(): Promise<void> {
+    while (!this.options.outbox.ended) await this.options.outbox.changed();
+  }
+
   async #postOptions(): Promise<PostOptions> {
     const { receivers, token, names, outbox, clock } = this.options;
-    const url = receivers[this.#receiver % receivers.length]!;
+    const url = receivers[this.#chooseReceiver()]!;
     return {
       url: new URL("/v1/logs", url).href,
       headers: {
@@ -93,7 +124,6 @@ export class Uploader {
         "Logmill-Boot": names.boot,
         "Logmill-Source": names.source,
         "Logmill-Stream": names.stream,
-        "Logmill-Mode": "live",
       },
       outbox,
       syncFrame: () => this.#syncFrame(),
@@ -103,9 +133,19 @@ export class Uploader {
         this.options.acked(frame);
       },
       flushMs: this.options.flushMs,
+      clockJump: this.options.clockJump,
       clock,
       fetch: this.options.fetch,
     };
+  }
+
+  /** The first of the list is the one that is wanted: after a while on another it is tried again. */
+  #chooseReceiver(): number {
+    const { receivers, clock } = this.options;
+    const other = this.#receiver % receivers.length !== 0;
+    if (!other || this.#failures > 0) this.#onOtherSinceMs = clock.monotonicMs();
+    else if (clock.monotonicMs() - this.#onOtherSinceMs > limits.firstAgainMs) this.#receiver = 0;
+    return this.#receiver % receivers.length;
   }
 
   #syncFrame(): Frame {
@@ -138,9 +178,15 @@ export class Uploader {
     }
     const retryAfterMs = outcome.kind === "failed" ? outcome.retryAfterMs : undefined;
     const { backoffBaseMs: baseMs, intervalMs: capMs } = limits;
-    await clock.sleep(
+    await this.#nap(
       retryDelayMs({ failures: this.#failures, retryAfterMs, baseMs, capMs }, random),
     );
+  }
+
+  /** A wait that `wake` ends, and that the end of the source doesn't: it may have failed for long. */
+  #nap(ms: number): Promise<void> {
+    const woken = new Promise<void>((resolve) => this.#wake = resolve);
+    return Promise.race([this.options.clock.sleep(ms), woken]);
   }
 
   /** After so many refusals a gap record takes the batch's place, and the rest goes on. */
@@ -152,6 +198,7 @@ export class Uploader {
     if (++this.#refusals < limits.refusalsMax) return;
     this.#refusals = 0;
     const { first, last, count } = oldest.range;
+    this.options.setAside?.(oldest);
     report(`records ${first} to ${last} are refused for good: ${why}`);
     const gap = gapRecord(first, kernelUs(), { first, last, count, cause: "refused" });
     outbox.replaceOldest(frameOf(...oldest.gaps, gap));

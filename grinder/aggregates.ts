@@ -12,7 +12,8 @@
  * | sum min max p50 p90 p99 | of the rule's value, where it has one; quantiles are within 1 % |
  *
  * A window is due `latenessMs` after its end by the newest receive time (or the wall clock, once all is
- * read): devices that are silent don't hold it back. Late records make it due again after as long.
+ * read): devices that are silent don't hold it back. Late records make it due again after as long, if
+ * the window is still kept.
  */
 import { limits } from "../shared/limits.ts";
 import { isoMicros } from "./event.ts";
@@ -27,12 +28,17 @@ export interface AggregateEvent {
   wallUs: number;
 }
 
-/** One (window, rule, labels), as it is kept in the state. */
-export interface Aggregate {
+/** What identifies an aggregate. */
+export interface AggregateKey {
   startUs: number;
+  windowUs: number;
   rule: string;
   /** JSON of the labels, keys in the rule's order. */
   labels: string;
+}
+
+/** One (window, rule, labels), as it is kept in the state. */
+export interface Aggregate extends AggregateKey {
   count: number;
   devices: number;
   firstUs: number;
@@ -45,10 +51,14 @@ export interface Aggregate {
 }
 
 export interface AggregateStore {
-  load(startUs: number, rule: string, labels: string): Aggregate | undefined;
+  load(key: AggregateKey): Aggregate | undefined;
+  /** Those whose line is due by `clockUs`, in any order. */
+  due(clockUs: number): Aggregate[];
   /** How many label sets the rule has in the window. */
-  labelSets(startUs: number, rule: string): number;
-  hasDevice(aggregate: Aggregate, device: string): boolean;
+  labelSets(group: Omit<AggregateKey, "labels">): number;
+  hasDevice(key: AggregateKey, device: string): boolean;
+  /** Windows that begin before this aren't kept any more. */
+  keptFromUs(): number;
 }
 
 interface Held {
@@ -58,12 +68,16 @@ interface Held {
   devices: Set<string>;
 }
 
+/** Counts of label sets that are remembered; what was forgotten is counted again in the store. */
+const groupsMax = 10_000;
+
 export class Aggregates {
+  /** Those that changed since they were saved, and open ones as far as there is room. */
   readonly #held = new Map<string, Held>();
   readonly #labelSets = new Map<string, number>();
   readonly #dirty = new Set<string>();
-  /** Events so late that their window is no longer kept. */
-  tooLate = 0;
+  /** Rules that were said to have too many label sets. */
+  readonly #capped = new Set<string>();
 
   constructor(
     private readonly windowUs: number,
@@ -71,10 +85,13 @@ export class Aggregates {
     private readonly warn: (text: string) => void,
   ) {}
 
-  /** Counts an event. `clockUs` is the newest receive time. */
-  add(event: AggregateEvent, clockUs: number): void {
-    if (event.wallUs < clockUs - limits.lateMsMax * 1000) return void this.tooLate++;
-    const startUs = Math.floor(event.wallUs / this.windowUs) * this.windowUs;
+  /**
+   * Counts an event; `clockUs` is what `due` will be asked with. False, and nothing is counted, if the
+   * event is so late that its window isn't kept: a new one would replace the line that was right.
+   */
+  add(event: AggregateEvent, clockUs: number): boolean {
+    const startUs = this.#startOf(event.wallUs);
+    if (startUs < this.store.keptFromUs()) return false;
     const key = this.#place(startUs, event);
     const held = this.#held.get(key)!;
     const { aggregate } = held;
@@ -86,22 +103,32 @@ export class Aggregates {
     const endUs = startUs + this.windowUs;
     aggregate.dueUs ??= Math.max(endUs, aggregate.rev > 0 ? clockUs : 0) + limits.latenessMs * 1000;
     this.#dirty.add(key);
+    return true;
   }
 
   /** The lines that are due by `clockUs`, in a fixed order; everything that is new if it is Infinity. */
   *due(clockUs: number): Generator<string> {
+    for (const aggregate of this.store.due(clockUs)) {
+      const key = keyOf(aggregate);
+      if (!this.#held.has(key)) this.#held.set(key, hold(aggregate));
+    }
     const due = [...this.#held].filter(([, { aggregate }]) =>
       aggregate.dueUs !== undefined && aggregate.dueUs <= clockUs
     );
     for (const [key, { aggregate }] of due.sort(([a], [b]) => a < b ? -1 : 1)) {
-      yield formatAggregate(aggregate, this.windowUs);
+      yield formatAggregate(aggregate);
       aggregate.rev++;
       aggregate.dueUs = undefined;
       this.#dirty.add(key);
     }
   }
 
-  /** What changed since the last call, to be saved; what is closed then is let go. */
+  /** The start of the oldest window for which records may still come by `clockUs`. */
+  oldestStartUs(clockUs: number): number {
+    return this.#startOf(clockUs - limits.lateMsMax * 1000);
+  }
+
+  /** What changed since the last call, to be saved before anything else is asked of this. */
   takeDirty(): Array<{ aggregate: Aggregate; newDevices: string[] }> {
     const changed = [...this.#dirty].map((key) => {
       const { aggregate, newDevices } = this.#held.get(key)!;
@@ -111,62 +138,58 @@ export class Aggregates {
       return change;
     });
     this.#dirty.clear();
-    if (this.#labelSets.size > 10_000) this.#labelSets.clear(); // Counted again when needed.
+    for (const key of this.#held.keys()) {
+      if (this.#held.size <= limits.aggregatesCachedMax) break;
+      this.#held.delete(key);
+    }
+    if (this.#labelSets.size > groupsMax) this.#labelSets.clear();
     return changed;
   }
 
-  /** Takes back aggregates that were open when the state was saved. */
-  restore(aggregates: Iterable<Aggregate>): void {
-    for (const aggregate of aggregates) {
-      this.#held.set(keyOf(aggregate.startUs, aggregate.rule, aggregate.labels), hold(aggregate));
-    }
+  #startOf(wallUs: number): number {
+    return Math.floor(wallUs / this.windowUs) * this.windowUs;
   }
 
-  #place(startUs: number, { rule, labels }: AggregateEvent): string {
-    const own = JSON.stringify(labels);
-    const key = this.#find(startUs, rule.name, own);
+  /** The key of the aggregate that an event belongs to, which then is held. */
+  #place(startUs: number, { rule: { name: rule }, labels }: AggregateEvent): string {
+    const place = { startUs, windowUs: this.windowUs, rule, labels: JSON.stringify(labels) };
+    const key = this.#find(place);
     if (key) return key;
-    const group = `${startUs} ${rule.name}`;
-    const sets = this.#labelSets.get(group) ?? this.store.labelSets(startUs, rule.name);
+    const group = `${startUs} ${rule}`;
+    const sets = this.#labelSets.get(group) ?? this.store.labelSets(place);
     if (sets < limits.labelSetsMax) {
       this.#labelSets.set(group, sets + 1);
-      return this.#create(startUs, rule.name, own);
+      return this.#create(place);
     }
-    this.warn(
-      `rule ${rule.name}: more than ${limits.labelSetsMax} label sets in a window, such as ${own}: ` +
-        `the others are counted as "other"`,
-    );
-    const other = JSON.stringify(Object.fromEntries(Object.keys(labels).map((k) => [k, "other"])));
-    return this.#find(startUs, rule.name, other) ?? this.#create(startUs, rule.name, other);
+    this.#warnOnce(place);
+    const others = Object.fromEntries(Object.keys(labels).map((name) => [name, "other"]));
+    const other = { ...place, labels: JSON.stringify(others) };
+    return this.#find(other) ?? this.#create(other);
   }
 
-  #find(startUs: number, rule: string, labels: string): string | undefined {
-    const key = keyOf(startUs, rule, labels);
+  #warnOnce({ rule, labels }: AggregateKey): void {
+    if (this.#capped.has(rule)) return;
+    this.#capped.add(rule);
+    this.warn(
+      `rule ${rule}: more than ${limits.labelSetsMax} label sets in a window, such as ${labels}: ` +
+        `the rest is counted as "other"`,
+    );
+  }
+
+  #find(place: AggregateKey): string | undefined {
+    const key = keyOf(place);
     if (this.#held.has(key)) return key;
-    const aggregate = this.store.load(startUs, rule, labels);
+    const aggregate = this.store.load(place);
     if (!aggregate) return undefined;
     this.#held.set(key, hold(aggregate));
     return key;
   }
 
-  #create(startUs: number, rule: string, labels: string): string {
-    const key = keyOf(startUs, rule, labels);
-    this.#held.set(
-      key,
-      hold({
-        startUs,
-        rule,
-        labels,
-        count: 0,
-        devices: 0,
-        firstUs: Infinity,
-        lastUs: -Infinity,
-        sketch: undefined,
-        rev: 0,
-        dueUs: undefined,
-      }),
-    );
-    return key;
+  #create(place: AggregateKey): string {
+    const none = { count: 0, devices: 0, firstUs: Infinity, lastUs: -Infinity };
+    const aggregate = { ...place, ...none, sketch: undefined, rev: 0, dueUs: undefined };
+    this.#held.set(keyOf(place), hold(aggregate));
+    return keyOf(place);
   }
 
   #addDevice(held: Held, device: string): void {
@@ -186,15 +209,15 @@ function hold(aggregate: Aggregate): Held {
   return { aggregate, newDevices: new Set(), devices: new Set() };
 }
 
-function keyOf(startUs: number, rule: string, labels: string): string {
-  return `${startUs} ${rule} ${labels}`;
+function keyOf({ startUs, windowUs, rule, labels }: AggregateKey): string {
+  return `${startUs} ${windowUs} ${rule} ${labels}`;
 }
 
-function formatAggregate(aggregate: Aggregate, windowUs: number): string {
+function formatAggregate(aggregate: Aggregate): string {
   const { sketch } = aggregate;
   const line = {
     window: `${new Date(aggregate.startUs / 1000).toISOString().slice(0, 19)}Z`,
-    window_s: windowUs / 1e6,
+    window_s: aggregate.windowUs / 1e6,
     rule: aggregate.rule,
     labels: JSON.parse(aggregate.labels),
     rev: aggregate.rev,

@@ -11,7 +11,9 @@
  * A higher rank replaces a lower one. So a device that believes it is 1970 gets right times, too.
  */
 import type { BlockHeader } from "../shared/block.ts";
+import { limits } from "../shared/limits.ts";
 import type { ClockSync } from "../shared/record.ts";
+import { Cached } from "./cached.ts";
 
 export interface WallTime {
   /** Unix time in microseconds. */
@@ -36,22 +38,20 @@ const wayErrorUs = 1_000_000;
 /** Nothing is known of how long a record waited before it was sent. */
 const unknownErrorUs = 60_000_000;
 
-export class Clocks {
-  readonly #fits = new Map<string, ClockFit>();
-  /** Fits that changed since they were last saved. */
-  readonly dirty = new Set<string>();
-
-  constructor(private readonly load: (key: string) => ClockFit | undefined) {}
+/** By `clockKey`. */
+export class Clocks extends Cached<ClockFit> {
+  constructor(load: (key: string) => ClockFit | undefined) {
+    super(load, limits.bootsCachedMax);
+  }
 
   /** Takes note of a sync record in a block. */
   sync(header: BlockHeader, usec: number, sync: ClockSync): void {
-    const offsetUs = sync.wallUs - usec;
     const behindUs = header.recvUs - sync.wallUs;
     const agrees = behindUs < agreesBeforeUs && behindUs > -agreesAfterUs;
-    if (agrees || sync.synced) this.#offer(header, { rank: 2, offsetUs, errorUs: syncErrorUs });
-    else {
-      const receivedUs = header.recvUs - usec;
-      this.#offer(header, { rank: 1, offsetUs: receivedUs, errorUs: wayErrorUs });
+    if (agrees || sync.synced) {
+      this.#offer(header, { rank: 2, offsetUs: sync.wallUs - usec, errorUs: syncErrorUs });
+    } else {
+      this.#offer(header, { rank: 1, offsetUs: header.recvUs - usec, errorUs: wayErrorUs });
     }
   }
 
@@ -63,36 +63,31 @@ export class Clocks {
 
   /** When a record was written; never later than it was received. */
   wallTime(header: BlockHeader, usec: number): WallTime {
-    const fit = this.#fit(clockKey(header));
+    const fit = this.get(clockKey(header));
     if (!fit) return { wallUs: header.recvUs, errorUs: unknownErrorUs };
     return { wallUs: Math.min(usec + fit.offsetUs, header.recvUs), errorUs: fit.errorUs };
   }
 
-  get(key: string): ClockFit {
-    return this.#fits.get(key)!;
+  /**
+   * The same, if a sync record before this record has said it. It is better than what later ones say,
+   * since the kernel clock may stand still (suspend) between the two.
+   */
+  syncedTime(header: BlockHeader, usec: number): WallTime | undefined {
+    return this.get(clockKey(header))?.rank === 2 ? this.wallTime(header, usec) : undefined;
   }
 
   #offer(header: BlockHeader, offered: ClockFit): void {
     const key = clockKey(header);
-    const fit = this.#fit(key);
+    const fit = this.get(key);
     if (fit && fit.rank > offered.rank) return;
     // The newest sync is right after a suspend, too; of receive times the least is nearest the truth.
-    const better = !fit || offered.rank > fit.rank || offered.rank === 2 ||
-      offered.offsetUs < fit.offsetUs;
-    if (!better || fit?.offsetUs === offered.offsetUs && fit.rank === offered.rank) return;
-    this.#fits.set(key, offered);
-    this.dirty.add(key);
-  }
-
-  #fit(key: string): ClockFit | undefined {
-    const known = this.#fits.get(key);
-    if (known) return known;
-    const loaded = this.load(key);
-    if (loaded) this.#fits.set(key, loaded);
-    return loaded;
+    const better = !fit || offered.rank > fit.rank ||
+      (offered.rank === 2 ? offered.offsetUs !== fit.offsetUs : offered.offsetUs < fit.offsetUs);
+    if (better) this.set(key, offered);
   }
 }
 
+/** Names have no spaces. */
 export function clockKey(header: BlockHeader): string {
   return `${header.device} ${header.boot}`;
 }

@@ -2,18 +2,19 @@
  * The grinder's outputs: `events/YYYYMMDD.jsonl` and `aggregates/YYYYMMDD.jsonl`, by day of commit.
  * Lines are gathered, written and synced; their lengths are then recorded in the state, in one
  * transaction with what they were made from. At start each file is cut back to its recorded length, so
- * a line whose transaction never came is as if it had not been written.
+ * a line whose transaction never came is as if it had not been written. A file that somebody cut or took
+ * away goes on from what is left of it.
  */
 import { Buffer } from "node:buffer";
 import {
   closeSync,
   fdatasyncSync,
   fsyncSync,
-  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   statSync,
+  truncateSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -34,10 +35,7 @@ export class DayFiles {
         if (/^\d{8}\.jsonl$/.test(file)) this.#cutBack(`${kind}/${file}`);
       }
     }
-  }
-
-  get empty(): boolean {
-    return kinds.every((kind) => this.#pending[kind].length === 0);
+    syncFolder(root);
   }
 
   add(kind: Kind, line: string): void {
@@ -59,9 +57,10 @@ export class DayFiles {
   }
 
   #append(path: string, bytes: Uint8Array): number {
-    const isNew = !this.#lengths.has(path);
-    const at = this.#lengths.get(path) ?? 0;
-    const fd = openSync(join(this.root, path), isNew ? "w" : "r+");
+    const file = join(this.root, path);
+    const size = sizeOf(file);
+    const at = Math.min(size ?? 0, this.#lengths.get(path) ?? 0);
+    const fd = openSync(file, size === undefined ? "w" : "r+");
     try {
       for (let done = 0; done < bytes.length;) {
         done += writeSync(fd, bytes, done, bytes.length - done, at + done);
@@ -70,7 +69,7 @@ export class DayFiles {
     } finally {
       closeSync(fd);
     }
-    if (isNew) syncFolder(dirname(join(this.root, path)));
+    if (size === undefined) syncFolder(dirname(file));
     this.#lengths.set(path, at + bytes.length);
     return at + bytes.length;
   }
@@ -78,13 +77,12 @@ export class DayFiles {
   #cutBack(path: string): void {
     const file = join(this.root, path);
     const recorded = this.#lengths.get(path) ?? 0;
-    // Shorter than recorded: somebody cut it. What is added goes behind what is there.
-    if (statSync(file).size < recorded) this.#lengths.set(path, statSync(file).size);
-    if (statSync(file).size <= recorded) return;
-    const fd = openSync(file, "r+");
-    ftruncateSync(fd, recorded);
-    closeSync(fd);
+    if (sizeOf(file)! > recorded) truncateSync(file, recorded);
   }
+}
+
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size;
 }
 
 function syncFolder(path: string): void {

@@ -26,7 +26,7 @@ export interface Place {
   line: number;
 }
 
-/** An event that waits for the end of its batch: then its time is fixed. */
+/** What a rule found, and where. */
 export interface PendingEvent extends Extracted<string> {
   rule: string;
   header: BlockHeader;

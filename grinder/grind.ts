@@ -9,12 +9,12 @@ import { forEachRecord, type Gap, type LogRecord, parseGap, parseSync } from "..
 import type { Read } from "../shared/segment_reader.ts";
 import { type Cursor, epochKey, segmentPath } from "../shared/storage/storage.ts";
 import { Aggregates } from "./aggregates.ts";
-import { Clocks } from "./clock.ts";
+import { Clocks, type WallTime } from "./clock.ts";
 import { DayFiles } from "./day_files.ts";
 import { formatEvent, type PendingEvent } from "./event.ts";
 import type { Matcher } from "./match.ts";
 import { forEachRawLine } from "./raw_lines.ts";
-import type { Rule } from "./rule.ts";
+import { asLabel, type Rule } from "./rule.ts";
 import { Seen, streamKey } from "./seen.ts";
 import type { State } from "./state.ts";
 
@@ -29,6 +29,20 @@ export interface GrindOptions {
   warn: (text: string) => void;
 }
 
+/** An event that waits for the end of its batch. */
+interface Waiting extends PendingEvent {
+  /** The rule whose aggregates count it; built-in events have none. */
+  by?: Rule;
+  /** As far as it is known already. */
+  time: WallTime | undefined;
+}
+
+/**
+ * What has been done at a commit: a `batch` was read and there may be more, `all` that is there was
+ * read, or this is the `end`. Windows are closed by the newest receive time, by the wall clock, or at once.
+ */
+export type Done = "batch" | "all" | "end";
+
 interface PendingGap {
   key: string;
   header: BlockHeader;
@@ -40,30 +54,30 @@ export class Grind {
   /** Where reading stands, uncommitted steps included. */
   readonly cursors: Map<string, Cursor>;
   matcher: Matcher;
-  /** Bytes of text since the last commit. */
-  textBytes = 0;
+  /** What has been taken in since the last commit, and what it will take to write it. */
+  pendingBytes = 0;
   readonly #state: State;
   readonly #files: DayFiles;
   readonly #seen: Seen;
   readonly #clocks: Clocks;
   readonly #aggregates: Aggregates;
   readonly #moved = new Set<string>();
-  #events: Array<PendingEvent & { by?: Rule }> = [];
+  #events: Waiting[] = [];
   #gaps = new Map<string, PendingGap>();
   #damage: Read[] = [];
   #counts = new Map<string, number>();
-  #newestRecvUs = 0;
+  #newestRecvUs: number;
 
   constructor(private readonly options: GrindOptions) {
     const { state, out, windowUs, warn } = options;
     this.#state = state;
     this.matcher = options.matcher;
     this.cursors = state.cursors();
+    this.#newestRecvUs = state.newestRecvUs();
     this.#files = new DayFiles(out, state.outputs());
     this.#seen = new Seen((key) => state.loadStream(key));
     this.#clocks = new Clocks((key) => state.loadClock(key));
     this.#aggregates = new Aggregates(windowUs, state.aggregates, warn);
-    this.#aggregates.restore(state.openAggregates());
   }
 
   /** Takes in what was read; its effects are on disk after the next `commit`. */
@@ -78,7 +92,7 @@ export class Grind {
       this.options.warn(`${where}: ${read.length} bytes set aside: ${read.damage}`);
     }
     if (read.text === undefined) return;
-    this.textBytes += read.text.length;
+    this.pendingBytes += read.text.length;
     for (const block of readBlocks(read.text, () => this.#count("bad_blocks"))) {
       this.#newestRecvUs = Math.max(this.#newestRecvUs, block.header.recvUs);
       if (block.header.source === "raw") this.#raw(read, block);
@@ -86,42 +100,37 @@ export class Grind {
     }
   }
 
-  /**
-   * Makes all of it durable. `clockUs` closes the windows that are due by then: give the wall clock
-   * when everything has been read, Infinity at the end, nothing otherwise.
-   */
-  commit(nowMs: number, clockUs = 0): void {
-    for (const event of this.#events) this.#settle(event);
-    for (const line of this.#aggregates.due(Math.max(this.#newestRecvUs, clockUs))) {
+  /** Makes all of it durable. After an error a new Grind must be made, which begins at the last commit. */
+  commit(nowMs: number, done: Done = "batch"): void {
+    // A receiver whose clock is ahead must not close everybody's windows.
+    this.#newestRecvUs = Math.min(this.#newestRecvUs, nowMs * 1000);
+    const clockUs = done === "batch" ? this.#newestRecvUs : nowMs * 1000;
+    for (const event of this.#events) this.#settle(event, clockUs);
+    for (const line of this.#aggregates.due(done === "end" ? Infinity : clockUs)) {
       this.#files.add("aggregates", line);
     }
     const lengths = this.#files.sync(nowMs);
-    const aggregates = [...this.#aggregates.takeDirty()];
-    if (this.#moved.size === 0 && lengths.length === 0 && aggregates.length === 0) return;
+    const aggregates = this.#aggregates.takeDirty();
+    if (this.#moved.size === 0 && lengths.length === 0) return;
+    if (this.#seen.forgottenHoles > 0) this.#count("forgotten_holes", this.#seen.forgottenHoles);
     this.#state.transaction(() => {
       for (const [path, length] of lengths) this.#state.saveOutput(path, length);
-      for (const key of this.#moved) this.#state.saveCursor(key, this.cursors.get(key)!);
-      for (const key of this.#seen.dirty) this.#state.saveStream(key, this.#seen.get(key));
-      for (const key of this.#clocks.dirty) this.#state.saveClock(key, this.#clocks.get(key));
       for (const { aggregate, newDevices } of aggregates) {
-        this.#state.saveAggregate(aggregate, newDevices);
+        this.#state.aggregates.save(aggregate, newDevices);
       }
-      for (const { key, header, record, gap } of this.#gaps.values()) {
-        this.#state.saveGap(key, header, record, gap);
-      }
-      for (const read of this.#damage) this.#state.saveDamage(read);
-      for (const [name, more] of this.#counts) this.#state.addCounter(name, more);
-      this.#state.dropAggregatesBefore(this.#newestRecvUs - limits.lateMsMax * 1000);
+      // While there is more to read, events of any age may come.
+      if (done === "all") this.#state.aggregates.keepFrom(this.#aggregates.oldestStartUs(clockUs));
+      this.#saveBatch();
     });
     this.#forgetBatch();
   }
 
   #block(read: Read, block: Block): void {
     const { header } = block;
-    if (believable(block) && this.#seen.covers(header)) {
+    const key = streamKey(header);
+    if (believable(block) && this.#seen.covers(key, header)) {
       return this.#count("resent_records", header.count);
     }
-    const key = streamKey(header);
     let lastUsec = 0;
     forEachRecord(block.text, (record, offset) => {
       lastUsec = Math.max(lastUsec, record.usec);
@@ -152,8 +161,9 @@ export class Grind {
 
   #gap(read: Read, block: Block, record: LogRecord, line: number): void {
     const { header } = block;
-    const gap = parseGap(record);
-    if (!gap) return this.#count("bad_records");
+    const said = parseGap(record);
+    if (!said) return this.#count("bad_records");
+    const gap = { ...said, cause: asLabel(said.cause) as Gap["cause"] };
     const key = streamKey(header);
     const id = `${key} ${record.seq} ${record.usec} ${gap.cause} ${gap.count}`;
     if (this.#gaps.has(id) || this.#state.hasGap(key, record, gap)) return;
@@ -172,38 +182,48 @@ export class Grind {
   ): void {
     const segment = `${epochKey(read)}/${String(read.segment).padStart(8, "0")}`;
     const place = { segment, offset: read.offset, line: offset + line };
-    this.#events.push({ ...found, header, record, place });
+    const time = this.#clocks.syncedTime(header, record.usec);
+    this.#events.push({ ...found, header, record, place, time });
+    this.pendingBytes += record.text.length + limits.eventBytes;
   }
 
-  /** An event's time is fixed here, by all that its batch said of its boot's clock. */
-  #settle(event: PendingEvent & { by?: Rule }): void {
-    const time = this.#clocks.wallTime(event.header, event.record.usec);
+  /** An event's time is fixed here at the latest, by all that its batch said of its boot's clock. */
+  #settle(event: Waiting, clockUs: number): void {
+    const { header, record, by, value } = event;
+    const time = event.time ?? this.#clocks.wallTime(header, record.usec);
     this.#files.add("events", formatEvent(event, time));
-    if (!event.by) return;
-    const { device } = event.header;
-    const own = this.options.labelsOf(device);
+    if (!by) return;
+    const own = this.options.labelsOf(header.device);
     const labels = { ...event.labels };
-    for (const name of event.by.device) labels[name] = own[name] ?? "";
-    const { value } = event;
-    this.#aggregates.add(
-      { rule: event.by, labels, value, device, wallUs: time.wallUs },
-      this.#newestRecvUs,
-    );
+    for (const name of by.device) labels[name] = own[name] ?? "";
+    const counted = { rule: by, labels, value, device: header.device, wallUs: time.wallUs };
+    if (!this.#aggregates.add(counted, clockUs)) this.#count("too_late_events");
   }
 
   #count(name: string, more = 1): void {
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + more);
   }
 
+  #saveBatch(): void {
+    this.#state.saveNewestRecvUs(this.#newestRecvUs);
+    for (const key of this.#moved) this.#state.saveCursor(key, this.cursors.get(key)!);
+    for (const [key, seen] of this.#seen.changed()) this.#state.saveStream(key, seen);
+    for (const [key, fit] of this.#clocks.changed()) this.#state.saveClock(key, fit);
+    for (const { key, header, record, gap } of this.#gaps.values()) {
+      this.#state.saveGap(key, header, record, gap);
+    }
+    for (const read of this.#damage) this.#state.saveDamage(read);
+    for (const [name, more] of this.#counts) this.#state.addCounter(name, more);
+  }
+
   #forgetBatch(): void {
     this.#moved.clear();
-    this.#seen.dirty.clear();
-    this.#clocks.dirty.clear();
-    this.#seen.trim();
+    this.#seen.saved();
+    this.#clocks.saved();
     this.#events = [];
     this.#gaps.clear();
     this.#damage = [];
     this.#counts.clear();
-    this.textBytes = 0;
+    this.pendingBytes = 0;
   }
 }

@@ -144,6 +144,9 @@ describe("loadRules", () => {
     expect(await ruleRefusal("/aaaaa/", '{ yes: ["aaaaa"] }', "Link-Up")).toContain(
       'rule "Link-Up": its name must match /^[a-z][a-z0-9_]*$/',
     );
+    expect(await ruleRefusal("/aaaaa/", '{ yes: ["aaaaa"] }', "gap")).toContain(
+      'rule "gap": its name must not be that of a built-in event',
+    );
     const one = 'rule("a", /aaaaa/, { yes: ["aaaaa"] })';
     expect((await refusal(`export default [${one}, ${one}];`)).message).toContain(
       'rule "a": its name must be unique',

@@ -95,11 +95,16 @@ function isRule(value: unknown): value is Rule {
 }
 
 const nameShape = /^[a-z][a-z0-9_]*$/;
+/** Events that need no rule; those of a rule must not be taken for them. */
+const builtIn = ["device_silent", "device_back", "reboot", "gap", "clock_step"];
 
 function nameProblems(rule: Rule, duplicate: boolean): string[] {
   const problems: string[] = [];
   if (!nameShape.test(rule.name)) {
     problems.push(`its name must match ${nameShape}. Use small letters, digits and _`);
+  }
+  if (builtIn.includes(rule.name)) {
+    problems.push("its name must not be that of a built-in event. Rename it");
   }
   if (duplicate) problems.push("its name must be unique: there is one before it. Rename one");
   return problems;

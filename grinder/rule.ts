@@ -6,6 +6,7 @@
  * can't say that a label must be a group. Two others do: the check when rules are loaded
  * (load_rules.ts) and the lint plugin (rule_lint.ts).
  */
+import { limits } from "../shared/limits.ts";
 
 /** What an operator writes behind the regex. */
 export interface RuleOptions<Label extends string, Value extends string> {
@@ -63,9 +64,14 @@ export function extract<Label extends string>(
   if (match === null) return null;
   const groups = match.groups ?? {};
   const labels = {} as Record<Label, string>;
-  for (const label of rule.labels) labels[label] = groups[label] ?? "";
+  for (const label of rule.labels) labels[label] = asLabel(groups[label] ?? "");
   const value = rule.value === undefined ? undefined : decimal(groups[rule.value]);
   return value === undefined ? { labels } : { labels, value };
+}
+
+/** Labels are names, not texts: what a label's value has beyond its limit is cut off. */
+export function asLabel(text: string): string {
+  return text.slice(0, limits.labelCharsMax);
 }
 
 /** The names of a regex's groups, in their order. */

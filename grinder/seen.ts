@@ -6,60 +6,66 @@ import type { BlockHeader } from "../shared/block.ts";
 import { IntervalSet } from "../shared/intervals.ts";
 import { limits } from "../shared/limits.ts";
 import type { Gap } from "../shared/record.ts";
+import { Cached } from "./cached.ts";
 
 export interface StreamSeen {
   stored: IntervalSet;
   explained: IntervalSet;
 }
 
-export class Seen {
-  readonly #streams = new Map<string, StreamSeen>();
-  /** Streams that changed since they were last saved. */
-  readonly dirty = new Set<string>();
+/** Filled at a time when there are too many: finding the oldest looks at all of them. */
+const holesFilled = limits.intervalsMax / 10;
 
-  constructor(private readonly load: (key: string) => StreamSeen | undefined) {}
+/** By `streamKey`. */
+export class Seen extends Cached<StreamSeen> {
+  /** Holes that were closed because a stream had too many, since the last `saved`. */
+  forgottenHoles = 0;
+
+  constructor(load: (key: string) => StreamSeen | undefined) {
+    super(load, limits.streamsCachedMax);
+  }
 
   /** All of a block's records have been stored before, if its header can be believed. */
-  covers({ first, last, ...header }: BlockHeader): boolean {
-    return this.get(streamKey(header)).stored.covers(first, last);
+  covers(key: string, { first, last }: BlockHeader): boolean {
+    return this.get(key)?.stored.covers(first, last) ?? false;
   }
 
   /** Takes note of an ordinary record; true if it is new. */
   add(key: string, seq: number): boolean {
-    const { stored } = this.get(key);
-    if (stored.add(seq, seq).length === 0) return false;
-    this.dirty.add(key);
-    // Who makes so many holes harms himself: what still comes for the oldest is taken for a repetition.
-    if (stored.size > limits.intervalsMax) stored.add(...stored.missing()[0]!);
+    const seen = this.#of(key);
+    if (seen.stored.add(seq, seq).length === 0) return false;
+    this.#fillOldest(seen.stored);
+    this.set(key, seen);
     return true;
   }
 
   explain(key: string, gap: Gap): void {
     if (gap.first === undefined || gap.last === undefined || gap.last === "?") return;
-    const { explained } = this.get(key);
-    explained.add(gap.first, gap.last);
-    if (explained.size > limits.intervalsMax) explained.add(...explained.missing()[0]!);
-    this.dirty.add(key);
+    const seen = this.#of(key);
+    seen.explained.add(gap.first, gap.last);
+    this.#fillOldest(seen.explained);
+    this.set(key, seen);
   }
 
-  get(key: string): StreamSeen {
-    const known = this.#streams.get(key);
-    if (known) return known;
-    const seen = this.load(key) ??
-      { stored: new IntervalSet(), explained: new IntervalSet() };
-    this.#streams.set(key, seen);
-    return seen;
+  override saved(): void {
+    super.saved();
+    this.forgottenHoles = 0;
   }
 
-  /** Forgets what is saved and long unused; it is loaded again when needed. Call after a commit. */
-  trim(): void {
-    for (const key of this.#streams.keys()) {
-      if (this.#streams.size <= limits.streamsCachedMax) return;
-      if (!this.dirty.has(key)) this.#streams.delete(key);
-    }
+  #of(key: string): StreamSeen {
+    return this.get(key) ?? { stored: new IntervalSet(), explained: new IntervalSet() };
+  }
+
+  /** Who makes so many holes harms himself: what still comes for them is taken for a repetition. */
+  #fillOldest(set: IntervalSet): void {
+    if (set.size <= limits.intervalsMax) return;
+    const oldest = set.missing().slice(0, holesFilled);
+    set.add(oldest[0]![0], oldest.at(-1)![1]);
+    this.forgottenHoles += oldest.length;
   }
 }
 
+/** Names have no spaces. */
 export function streamKey(header: Pick<BlockHeader, "device" | "source" | "stream">): string {
   return `${header.device} ${header.source} ${header.stream}`;
 }

@@ -2,7 +2,14 @@
 import { limits } from "../shared/limits.ts";
 import { readNew } from "../shared/segment_reader.ts";
 import { type Storage, StorageError } from "../shared/storage/storage.ts";
-import type { Grind } from "./grind.ts";
+import type { Done, Grind } from "./grind.ts";
+
+export interface TailClock {
+  /** Unix time. */
+  nowMs(): number;
+  /** Resolves after `ms`, or as soon as `cut` is aborted. */
+  sleep(ms: number, cut: AbortSignal): Promise<void>;
+}
 
 export interface TailOptions {
   storage: Storage;
@@ -12,56 +19,87 @@ export interface TailOptions {
   stop: AbortSignal;
   /** Called at each poll: what isn't in the storage but may have changed. */
   refresh: () => Promise<void>;
+  /** Told when the storage can't be read any more, and when it can again. */
   report: (text: string) => void;
+  clock?: TailClock;
 }
 
-/** Returns when it is stopped; all that was read is committed then, open windows included. */
-export async function tail({ storage, grind, once, stop, refresh, report }: TailOptions) {
-  let wake = () => {};
-  let news = true;
-  const watching = once ? undefined : storage.watch(() => {
-    news = true;
-    wake();
-  });
-  stop.addEventListener("abort", () => wake());
-  let lastRefreshMs = Date.now();
-  let failing = false;
-  while (!stop.aborted) {
-    news = false;
-    try {
-      await readAll(storage, grind, stop);
-      if (failing) report("the storage can be read again");
-      failing = false;
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      if (!failing) report(error.message);
-      failing = true;
-    }
-    if (once) break;
-    grind.commit(Date.now(), Date.now() * 1000);
-    if (Date.now() - lastRefreshMs >= limits.pollMs) {
+/**
+ * Returns when it is stopped; all that was read is committed then, open windows included. Throws
+ * `StorageError` only with `once`: nobody would try again.
+ */
+export async function tail(options: TailOptions): Promise<void> {
+  const { storage, grind, once, stop, refresh, clock = realClock } = options;
+  let news = new AbortController();
+  using _watching = once ? undefined : storage.watch(() => news.abort());
+  stop.addEventListener("abort", () => news.abort());
+  const reader = new Reader(options, clock);
+  let refreshedMs = clock.nowMs();
+  do {
+    // Before reading: what comes meanwhile may have been missed.
+    news = new AbortController();
+    grind.commit(clock.nowMs(), await reader.readAll());
+    if (once || stop.aborted) break;
+    if (clock.nowMs() - refreshedMs >= limits.pollMs) {
       await refresh();
-      lastRefreshMs = Date.now();
+      refreshedMs = clock.nowMs();
     }
     // A watch may miss something: the poll is the net under it.
-    if (!news && !stop.aborted) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, limits.pollMs);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-  }
-  watching?.[Symbol.dispose]();
-  grind.commit(Date.now(), Infinity);
+    await clock.sleep(limits.pollMs, news.signal);
+  } while (!stop.aborted);
+  grind.commit(clock.nowMs(), "end");
 }
 
-async function readAll(storage: Storage, grind: Grind, stop: AbortSignal): Promise<void> {
-  for await (const read of readNew(storage, grind.cursors)) {
-    grind.take(read);
-    if (grind.textBytes >= limits.batchTextBytesMax) grind.commit(Date.now());
-    if (stop.aborted) return;
+class Reader {
+  #failures = 0;
+  #failingSinceMs = 0;
+
+  constructor(private readonly options: TailOptions, private readonly clock: TailClock) {}
+
+  /** Takes in what can be read now; all but the last batch of it is committed. */
+  async readAll(): Promise<Done> {
+    const { storage, grind, stop } = this.options;
+    try {
+      for await (const read of readNew(storage, grind.cursors)) {
+        grind.take(read);
+        if (grind.pendingBytes >= limits.batchTextBytesMax) grind.commit(this.clock.nowMs());
+        if (stop.aborted) return "batch";
+      }
+    } catch (error) {
+      if (this.options.once || !(error instanceof StorageError)) throw error;
+      this.#failed(error);
+      return "batch";
+    }
+    this.#succeeded();
+    return "all";
+  }
+
+  #failed(error: StorageError): void {
+    if (this.#failures++ > 0) return;
+    this.#failingSinceMs = this.clock.nowMs();
+    this.options.report(error.message);
+  }
+
+  #succeeded(): void {
+    if (this.#failures === 0) return;
+    const seconds = Math.round((this.clock.nowMs() - this.#failingSinceMs) / 1000);
+    this.options.report(
+      `the storage can be read again, after ${this.#failures} failures in ${seconds} s`,
+    );
+    this.#failures = 0;
   }
 }
+
+const realClock: TailClock = {
+  nowMs: Date.now,
+  sleep: (ms, cut) =>
+    new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      if (cut.aborted) end();
+      else cut.addEventListener("abort", end, { once: true });
+    }),
+};

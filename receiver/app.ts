@@ -72,14 +72,14 @@ export class Receiver {
     const { thumbprint, device } = await this.parts.tokens.verify(c.req.header("Authorization"));
     if (this.#stopping) throw new BusyError("stopping");
     const names = { device: device.name, ...uploadNames(c.req.raw.headers) };
-    const slot = this.parts.slots[c.req.header("Logmill-Mode") === "bulk" ? "bulk" : "live"]
-      .tryAcquire();
+    const mode = c.req.header("Logmill-Mode") === "bulk" ? "bulk" : "live";
+    const slot = this.parts.slots[mode].tryAcquire();
     if (!slot) throw new BusyError("busy");
     const cut = new AbortController();
     this.#open.set(cut, thumbprint);
     const live = c.req.header("Logmill-Ack") === "live";
     const store = (durable: (bytes: number) => void) =>
-      this.#store(c, names, live, cut, durable).finally(() => {
+      this.#store(c, names, live && mode === "live", cut, durable).finally(() => {
         slot[Symbol.dispose]();
         this.#open.delete(cut);
       });
@@ -92,7 +92,7 @@ export class Receiver {
   async #store(
     c: Context<Env>,
     names: { device: string; boot: string; source: string; stream: string },
-    live: boolean,
+    hurried: boolean,
     cut: AbortController,
     durable: (bytes: number) => void,
   ): Promise<number> {
@@ -105,7 +105,9 @@ export class Receiver {
       for await (const block of uploadBlocks(body, c.req.header("Content-Encoding") ?? "")) {
         // A live stream is never stalled: one that finds no room ends, and comes back.
         const bytes = block.decodedBytes;
-        const room = live ? inFlight.tryAcquire(bytes) : await inFlight.acquire(bytes, cut.signal);
+        const room = hurried
+          ? inFlight.tryAcquire(bytes)
+          : await inFlight.acquire(bytes, cut.signal);
         if (!room) throw new BusyError("busy");
         const header = formatBlockHeader({ ...names, recvUs: nowUs(), ...block.header });
         const committed = commits.append(Buffer.concat([Buffer.from(header), block.records]))

@@ -72,14 +72,48 @@ export const limits = {
   heartbeatMs: 30_000,
   /** Sent and not acknowledged for so long: the receiver is taken for dead. */
   ackTimeoutMs: 15_000,
-  /** Text kept for resending until it is acknowledged; beyond it, sources aren't read. */
-  unackedBytesMax: 4 * MiB,
+  /** Memory of one stream for what isn't acknowledged: some 50 MB of text, a day's of one device. */
+  spoolBytesMax: 8 * MiB,
+  /** In an outage lines gather for so long: larger frames take half the room. */
+  offlineFlushMs: 2_000,
+  /** Text that waits when a POST begins; above it the POST is of mode `bulk`. */
+  bulkBytes: 1 * MiB,
+  /** After so long with another receiver the first of the list is tried again. */
+  firstAgainMs: 5 * 60_000,
   /** After live mode failed, short POSTs are used for so long before live is tried again. */
   shortPostsMs: 10 * 60_000,
   /** A batch that is refused so often is set aside, so that it can't block all behind it. */
   refusalsMax: 10,
   /** One read from /dev/kmsg: the kernel skips a record that doesn't fit. */
   kmsgReadBytes: 8 * KiB,
+  /** Dumps of dead boots read at one start: some ramoops regions of the usual 1 MiB. */
+  pstoreBytesMax: 16 * MiB,
+  /** Dumps that are looked at, the newest; a crash loop under systemd leaves them all. */
+  pstoreFilesMax: 1_000,
+  /** Dumps that are remembered as shipped: those that are looked at, and as many that were. */
+  pstoreRememberedMax: 2_000,
+  /** Followed files: each may have a stream of its own. */
+  filesMax: 64,
+  /** One read from a followed file: a whole line of `rawLineBytesMax` always fits. */
+  fileReadBytes: 128 * KiB,
+  /** Lines taken from a file at a time: empty ones have no bytes that would bound them. */
+  fileLinesMax: 1_000,
+  /** Places in a file that are remembered until acknowledged; beyond it they get coarser. */
+  filePlacesMax: 4_000,
+  /** How often files are looked at for more. Picked from the air: it costs two system calls. */
+  filePollMs: 250,
+  /** A file that was rotated away may still be written to for so long, until its program reopens. */
+  fileRotatedMs: 5_000,
+  /** One message to the syslog socket: rsyslog's own limit; what is longer is cut by the kernel. */
+  syslogMessageBytesMax: 8 * KiB,
+  /** Messages that wait to be taken; beyond it they are counted and dropped: programs mustn't hang. */
+  syslogQueueBytes: 1 * MiB,
+  /** Open connections to the syslog socket, where it takes connections: each holds up to a message. */
+  syslogConnectionsMax: 256,
+  /** One segment of the disk queue: the unit of deletion. */
+  diskQueueSegmentBytes: 1 * MiB,
+  /** What the disk queue holds, unless told otherwise: two days of the article's 50 MB. */
+  diskQueueBytesMax: 100 * MiB,
 
   // --- grinder ----------------------------------------------------------------------------------
   /** Compressed bytes read from storage at a time. */
@@ -88,7 +122,7 @@ export const limits = {
   batchTextBytesMax: 64 * MiB,
   /** Nothing is written for so long: look at the storage even without a word from its watch. */
   pollMs: 1_000,
-  /** Seen intervals per stream; beyond it the oldest holes are taken for explained. */
+  /** Seen intervals per stream; beyond it the oldest holes are closed: what still comes is a repetition. */
   intervalsMax: 10_000,
   /** Streams whose seen intervals are kept in memory; the others are read back when needed. */
   streamsCachedMax: 200_000,
@@ -129,6 +163,7 @@ assertRelation(
   "incompressible text fits a compressed frame",
 );
 assertRelation(l.rawLineBytesMax * 2 <= l.uploadFrameTextBytesMax, "raw lines fit a frame");
+assertRelation(l.rawLineBytesMax < l.fileReadBytes, "a line of a file fits one read");
 assertRelation(l.frameTextBytesMax < l.bytesInFlightMax, "one frame fits the bytes in flight");
 assertRelation(l.readIdleMs >= 3 * l.heartbeatMs, "read-idle is at least three heartbeats");
 assertRelation(l.readIdleMs < 255_000, "read-idle is within what Bun can time");
@@ -137,7 +172,11 @@ assertRelation(l.flushMsMax < l.ackTimeoutMs, "a slow flush isn't taken for a de
 assertRelation(l.backoffBaseMs <= l.intervalMs, "back-off starts below the normal interval");
 assertRelation(l.postMsMin <= l.postMsMax, "a POST's shortest time is below its longest");
 assertRelation(l.flushBytes <= l.uploadFrameTextBytesMax, "a flush fits a frame");
-assertRelation(l.flushBytes <= l.unackedBytesMax, "a flush fits what is kept for resending");
+assertRelation(8 * l.flushBytes <= l.spoolBytesMax, "several flushes fit the spool");
+assertRelation(
+  l.pstoreFilesMax <= l.pstoreRememberedMax,
+  "no dump that is looked at is forgotten",
+);
 assertRelation(l.liveStreamsMax + l.bulkStreamsMax < 20_000, "streams fit the open files");
 assertRelation(
   l.epochSilentMs >= 2 * l.readIdleMs,

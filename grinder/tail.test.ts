@@ -1,0 +1,214 @@
+import { describe, expect, test } from "bun:test";
+import type { Storage } from "../shared/storage/storage.ts";
+import { StorageError } from "../shared/storage/storage.ts";
+import { FakeClock, settle } from "../tests/fixtures.ts";
+import { block, lines, midnightMs, Mill, seqsOf } from "./fixtures.ts";
+import { tail, type TailClock } from "./tail.ts";
+
+/** A storage that the test breaks and that says news when the test wants it. */
+class Harness {
+  failing = false;
+  watchers = 0;
+  news = () => {};
+  refreshes = 0;
+  readonly reports: string[] = [];
+  readonly stop = new AbortController();
+  readonly clock = new FakeClock(midnightMs);
+
+  constructor(readonly mill: Mill) {}
+
+  start(once = false): Promise<void> {
+    const { mill: { storage, grind } } = this;
+    const breakable: Storage = {
+      createEpoch: (receiver) => storage.createEpoch(receiver),
+      list: (after) => {
+        if (!this.failing) return storage.list(after);
+        return Promise.reject(new StorageError("Cannot list: EIO"));
+      },
+      read: (...where) => storage.read(...where),
+      watch: (news) => {
+        this.watchers++;
+        this.news = news;
+        return { [Symbol.dispose]: () => void this.watchers-- };
+      },
+    };
+    return tail({
+      storage: breakable,
+      grind,
+      once,
+      stop: this.stop.signal,
+      refresh: () => Promise.resolve(void this.refreshes++),
+      report: (text) => this.reports.push(text),
+      clock: this.#tailClock(),
+    });
+  }
+
+  #tailClock(): TailClock {
+    return {
+      nowMs: this.clock.nowMs,
+      sleep: (ms, cut) =>
+        Promise.race([
+          this.clock.sleep(ms),
+          new Promise<void>((resolve) => {
+            if (cut.aborted) resolve();
+            else cut.addEventListener("abort", () => resolve());
+          }),
+        ]),
+    };
+  }
+}
+
+/** Lets reads of real files end; no time passes by the clock. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let turn = 0; !holds(); turn++) {
+    if (turn > 2_000) throw new Error("it didn't come true");
+    await settle();
+  }
+}
+
+describe("tail", () => {
+  test("with once ends after what is there, with all windows said", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    await receiver.store(block(lines(0, 9)));
+    const harness = new Harness(mill);
+    await harness.start(true);
+    expect(seqsOf(mill.events())).toHaveLength(10);
+    expect(mill.aggregates().reduce((sum, { count }) => sum + count, 0)).toBe(10);
+    expect([harness.watchers, harness.clock.sleeps]).toEqual([0, []]);
+  });
+
+  test("with once fails where the storage can't be read: nobody would try again", async () => {
+    await using mill = new Mill();
+    const harness = new Harness(mill);
+    harness.failing = true;
+    await expect(harness.start(true)).rejects.toThrow(StorageError);
+  });
+
+  test("takes up news at once, without waiting for the poll", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const harness = new Harness(mill);
+    const running = harness.start();
+    for (let first = 0; first < 30; first += 10) {
+      await receiver.store(block(lines(first, first + 9)));
+      harness.news();
+      await until(() => mill.events().length === first + 10);
+    }
+    harness.stop.abort();
+    await running;
+    expect(harness.clock.monotonicMs()).toBe(0);
+  });
+
+  test("polls where the watch says nothing, and refreshes then", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const harness = new Harness(mill);
+    const running = harness.start();
+    await until(() => harness.clock.sleeps.length === 1);
+    await receiver.store(block(lines(0, 9)));
+    await settle();
+    expect([mill.events().length, harness.refreshes]).toEqual([0, 0]);
+    await harness.clock.advance(1_000);
+    await until(() => mill.events().length === 10);
+    await until(() => harness.refreshes === 1);
+    harness.stop.abort();
+    await running;
+  });
+
+  test("closes windows by the clock while nothing comes", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const harness = new Harness(mill);
+    const recvUs = midnightMs * 1000 + 30e6;
+    const running = harness.start();
+    await receiver.store(block(lines(0, 2), { recvUs }));
+    harness.news();
+    await until(() => mill.events().length === 3);
+    expect(mill.aggregates()).toEqual([]);
+    await harness.clock.until(() => mill.aggregates().length === 1, 80_000, 1_000);
+    expect(harness.clock.monotonicMs()).toBeGreaterThanOrEqual(70_000);
+    harness.stop.abort();
+    await running;
+    expect(mill.aggregates()).toMatchObject([{ rev: 0, count: 3 }]);
+  });
+
+  test("ends when it is stopped: what was read is committed and open windows are said", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const harness = new Harness(mill);
+    const recvUs = midnightMs * 1000;
+    await receiver.store(block(lines(0, 2), { recvUs: recvUs + 10e6 }));
+    const running = harness.start();
+    await until(() => mill.events().length === 3);
+    expect(mill.aggregates()).toEqual([]);
+    harness.stop.abort();
+    await running;
+    expect(mill.aggregates()).toMatchObject([{ rev: 0, count: 3 }]);
+    expect(harness.watchers).toBe(0);
+  });
+
+  test("that was stopped before it began reads no more than it must, and loses nothing", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const recvUs = midnightMs * 1000 - 30 * 86400e6;
+    for (const first of [0, 10, 20]) {
+      await receiver.store(block(lines(first, first + 9), { recvUs }));
+    }
+    const harness = new Harness(mill);
+    harness.stop.abort();
+    await harness.start();
+    expect(seqsOf(mill.events())).toHaveLength(10);
+    mill.reopen();
+    await mill.grindAll();
+    expect(seqsOf(mill.events())).toHaveLength(30);
+    expect(mill.counters()["too_late_events"]).toBeUndefined();
+  });
+
+  test("reports a storage that can't be read once, goes on trying, and says when it is back", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const harness = new Harness(mill);
+    harness.failing = true;
+    const running = harness.start();
+    await receiver.store(block(lines(0, 9)));
+    await harness.clock.advance(5_500);
+    expect(harness.reports).toEqual(["Cannot list: EIO"]);
+    harness.failing = false;
+    await harness.clock.advance(500);
+    await until(() => mill.events().length === 10);
+    expect(harness.reports.slice(1)).toEqual(
+      ["the storage can be read again, after 6 failures in 6 s"],
+    );
+    harness.failing = true;
+    await harness.clock.advance(2_000);
+    expect(harness.reports.slice(2)).toEqual(["Cannot list: EIO"]);
+    harness.stop.abort();
+    await running;
+  });
+
+  test("ends with an error that isn't the storage's", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    await receiver.store(block(lines(0, 9)));
+    mill.state.transaction = () => {
+      throw new Error("disk full");
+    };
+    const harness = new Harness(mill);
+    await expect(harness.start()).rejects.toThrow("disk full");
+    expect(harness.watchers).toBe(0);
+  });
+
+  test("with the real clock is woken by the folder's own watch", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const stop = new AbortController();
+    const { storage, grind } = mill;
+    const refresh = () => Promise.resolve();
+    const running = tail({ storage, grind, once: false, stop: stop.signal, refresh, report() {} });
+    await receiver.store(block(lines(0, 9)));
+    while (mill.events().length < 10) await settle();
+    stop.abort();
+    await running;
+  });
+});
