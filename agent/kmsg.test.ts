@@ -62,6 +62,17 @@ function brief(records: LogRecord[]) {
   });
 }
 
+test("a source that is closed still reads what is new behind what was acknowledged", async () => {
+  // It once ended within the old records: 105 new ones stayed unsent at a stop right after a start.
+  const reads = Array.from({ length: 1_200 }, (_, seq) => line(seq));
+  const { clock, source } = setUp(reads, { seq: 1_100 });
+  source.close();
+  const first = source.read();
+  await clock.advance(10);
+  expect((await first)!.map(({ seq }) => seq)[0]).toBe(1_101);
+  expect(await source.read()).toBeUndefined();
+});
+
 test("what the ring still has is safe there, until a quarter of it is left", async () => {
   const { ring, source } = setUp(Array.from({ length: 100 }, (_, seq) => line(seq)));
   await source.read();

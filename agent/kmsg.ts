@@ -45,10 +45,11 @@ export class KmsgSource implements Source {
 
   async read(): Promise<LogRecord[] | undefined> {
     for (;;) {
-      const records = this.#take();
+      const { records, empty } = this.#take();
       if (records.length > 0) return records;
-      if (this.#closed) return undefined;
-      await this.options.sleep(pollMs);
+      // Records that were acknowledged before are stepped over: behind them there may be new ones.
+      if (empty && this.#closed) return undefined;
+      await this.options.sleep(empty ? pollMs : 0);
     }
   }
 
@@ -69,17 +70,17 @@ export class KmsgSource implements Source {
     this.#closed = true;
   }
 
-  #take(): LogRecord[] {
+  #take(): { records: LogRecord[]; empty: boolean } {
     const records: LogRecord[] = [];
     for (let taken = 0; taken < takeMax; taken++) {
       const read = this.options.ring.next();
-      if (read.kind === "empty") break;
+      if (read.kind === "empty") return { records, empty: true };
       if (read.kind === "overrun") this.#overrun = true;
       if (read.kind === "record") {
         forEachRecord(read.text, (r) => this.#accept(r, records), () => {});
       }
     }
-    return records;
+    return { records, empty: false };
   }
 
   /** A record that can't be parsed leaves a hole in the seqs, which the next one shows. */
