@@ -15,8 +15,10 @@ export interface BackoffLimits {
 }
 
 /**
- * The wait after `failures` failures in a row: uniform in 0..min(capMs, baseMs * 2^(failures-1)),
- * since full jitter is what spreads a fleet that failed in the same instant.
+ * The wait after `failures` failures in a row: uniform in 0..baseMs * 2^(failures-1), since full
+ * jitter is what spreads a fleet that failed in the same instant. Once that would pass the cap,
+ * uniform in its upper half: those who have failed for so long are spread anyhow, and with full
+ * jitter more than twice the even share came in the first seconds after a long outage.
  *
  * Source: AWS Architecture Blog, "Exponential Backoff And Jitter".
  */
@@ -26,7 +28,8 @@ export function backoffMs(
   random: Random,
 ): number {
   if (failures < 1) return 0;
-  return jittered(0, Math.min(capMs, baseMs * 2 ** (failures - 1)), random);
+  const spreadMs = baseMs * 2 ** (failures - 1);
+  return spreadMs < capMs ? jittered(0, spreadMs, random) : jittered(capMs / 2, capMs, random);
 }
 
 /**

@@ -1,15 +1,27 @@
 /** This project's programs as processes: started with their options, watched, stopped or killed. */
-import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import process from "node:process";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
-export const denoPath = join(root, "node_modules/.bin/deno");
+export const denoPath = denoProgram();
 export const bunPath = join(root, "node_modules/.bin/bun");
 /** As in deno.json's task. */
 export const grinderPermissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+
+/**
+ * Deno itself. What npm puts into .bin may be a script that starts it, and a script that is killed
+ * leaves it running; on its first run that script puts the program beside itself.
+ */
+function denoProgram(): string {
+  const program = join(root, "node_modules/deno/deno");
+  const script = join(root, "node_modules/.bin/deno");
+  if (!existsSync(program)) execFileSync(script, ["--version"]);
+  return existsSync(program) ? program : script;
+}
 
 /** A running program. What it says on stderr is kept (the last 64 KiB) and can be waited for. */
 export class Program {
