@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { formatRecord, type LogRecord, parseGap } from "../shared/record.ts";
 import { FakeClock, settle } from "../tests/fixtures.ts";
 import type { Position } from "./checkpoint.ts";
@@ -193,8 +193,8 @@ function whyNot(): string | undefined {
     openRing().close();
     // Of 10 lines in 5 seconds the kernel may drop ours, and says nothing.
     const old = readFileSync(sysctl, "utf8");
-    if (old.trim() !== "on") writeFileSync(sysctl, "on");
-    process.once("exit", () => writeFileSync(sysctl, old));
+    writeFileSync(sysctl, "on\n");
+    afterAll(() => writeFileSync(sysctl, old));
     writeFileSync("/dev/kmsg", "<14>logmill-test: begins\n");
     return undefined;
   } catch (error) {
