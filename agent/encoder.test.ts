@@ -71,6 +71,19 @@ describe("a frame", () => {
   });
 });
 
+test("an encoder sends the transformed record, and keeps the hash of the one that came", () => {
+  // The checkpoint's hash is looked for in the kernel's ring, which knows nothing of pseudonyms.
+  const encoder = new Encoder((record) => ({ ...record, text: "changed" }));
+  const gap = gapRecord(8, 1, { count: 1, cause: "lost" });
+  for (const record of [ordinary(7, "secret"), gap]) encoder.add(record);
+  const frame = encoder.take();
+  expect(textOf(frame)).toBe(
+    "#0 7 7 1\n6,7,7000,-;changed\n4,8,1,g,count=1,cause=lost;changed\n",
+  );
+  expect(frame.hash).toBe(recordHash(ordinary(7, "secret")));
+  expect(frame.gaps).toEqual([gap]);
+});
+
 test("an encoder is full at flushBytes of text", () => {
   const encoder = new Encoder();
   const record = ordinary(0, "x".repeat(1_000));

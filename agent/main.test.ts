@@ -147,7 +147,7 @@ describe("the agent's command line", () => {
 
   test.each([
     [["fly"], 1, "Cannot run `fly`: there is no such command. Try --help."],
-    [["--source", "syslog"], 1, "Cannot ship syslog: a source must be kmsg or stdin"],
+    [["--source", "syslog"], 1, "Cannot ship syslog: a source must be kmsg, stdin or none"],
     [["--source", "stdin", "--name", "my app"], 1, "Cannot use --name my app because it must be"],
     [["--sauce", "stdin"], 2, "Try --help."],
   ])("answers %j with status %d and what to do", async (args, status, message) => {
@@ -171,7 +171,7 @@ describe("lines on stdin", () => {
     expect(records()).toEqual(["14,0,-;one", "14,1,-;\\xc3\\xa9", "14,2,-;three"]);
     const { header } = blocks().find(({ header: { count } }) => count === 3)!;
     expect(header).toMatchObject({ device: "kiosk-7", source: "app:demo", first: 0, last: 2 });
-    expect(readdirSync(state).sort()).toEqual(["device.crt", "device.key"]);
+    expect(readdirSync(state).sort()).toEqual(["device.crt", "device.key", "status.json"]);
     await program.stop();
   });
 

@@ -1,123 +1,54 @@
-/** The agent as a program: which sources are shipped, to whom, and under which identity. */
+/** The agent as a program: one word says what to do, and `run` does what it is for. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { isName } from "../shared/block.ts";
-import { createIdentity, IdentityError, loadIdentity } from "../shared/identity.ts";
-import { limits } from "../shared/limits.ts";
-import { programOptions } from "../shared/options.ts";
+import { createIdentity, loadIdentity } from "../shared/identity.ts";
 import { signToken } from "../shared/token.ts";
-import { Checkpoint } from "./checkpoint.ts";
-import { bootId, KernelClock } from "./kernel_clock.ts";
-import { KmsgSource } from "./kmsg.ts";
-import { LinesSource } from "./lines.ts";
-import { runPipeline } from "./pipeline.ts";
-import { openRing, RingError } from "./ring.ts";
-import type { Source } from "./source.ts";
+import { type AgentOptions, commandLine } from "./command_line.ts";
+import { runLogos } from "./logos/command.ts";
+import { runAgent } from "./run.ts";
+import { reportStatus } from "./status_report.ts";
 
-const usage = `
-Usage: logmill-agent [run] [OPTIONS]         ship this machine's logs until it is stopped
-       logmill-agent identity [OPTIONS]      make this device's key; print its thumbprint
-       logmill-agent token [OPTIONS]         print a token for curl, good for five minutes`;
+// Their words are their own: what follows `--` is another program's.
+if (process.argv[2] === "logos") process.exit(await runLogos(process.argv.slice(3)));
 
-const { values, positionals } = programOptions(usage, {
-  receiver: {
-    type: "list",
-    unit: "url",
-    help: "where to ship to (default: http://127.0.0.1:4750)",
-  },
-  source: { type: "list", unit: "source", help: "kmsg or stdin (default: kmsg)" },
-  state: {
-    type: "text",
-    unit: "folder",
-    default: process.env["STATE_DIRECTORY"] ?? "/var/lib/logmill",
-    help: "the key and what was acknowledged",
-  },
-  name: { type: "text", unit: "name", default: "stdin", help: "the program whose lines stdin has" },
-  audience: {
-    type: "text",
-    unit: "name",
-    default: "logmill",
-    help: "the service that tokens name",
-  },
-}, process.argv.slice(2));
+const { values, command } = commandLine(process.argv.slice(2));
 const say = (text: string) => console.error(`logmill-agent: ${text}`);
+const commands: Record<string, (values: AgentOptions) => Promise<number> | number> = {
+  run: (values) => runAgent(values, Bun.stdin.stream(), say),
+  identity,
+  token,
+  status,
+};
 
 try {
-  const command = positionals[0] ?? "run";
-  if (command === "identity") console.log(await thumbprint());
-  else if (command === "token") console.log(await token());
-  else if (command === "run") await run();
-  else throw new Error(`Cannot run \`${command}\`: there is no such command. Try --help.`);
-  process.exit(0);
+  const action = Object.hasOwn(commands, command) ? commands[command] : undefined;
+  if (!action) throw new Error(`Cannot run \`${command}\`: there is no such command. Try --help.`);
+  process.exit(await action(values));
 } catch (error) {
-  if (error instanceof IdentityError || error instanceof RingError) say(error.message);
-  else say(String(error));
+  say((error as Error).message ?? String(error));
   process.exit(1);
 }
 
 /** An identity that is there is kept: the command may be run again to see the thumbprint. */
-async function thumbprint(): Promise<string> {
-  const exists = ["device.key", "device.crt"].every((file) => existsSync(join(values.state, file)));
-  const identity = exists ? await loadIdentity(values.state) : await createIdentity(values.state);
-  return identity.thumbprint;
+async function identity({ state }: AgentOptions): Promise<number> {
+  const exists = ["device.key", "device.crt"].every((file) => existsSync(join(state, file)));
+  const { thumbprint } = exists ? await loadIdentity(state) : await createIdentity(state);
+  console.log(thumbprint);
+  return 0;
 }
 
-async function token(): Promise<string> {
-  return await signToken(await loadIdentity(values.state), values.audience, Date.now());
+async function token({ state, audience }: AgentOptions): Promise<number> {
+  console.log(await signToken(await loadIdentity(state), audience, Date.now()));
+  return 0;
 }
 
-async function run(): Promise<void> {
-  const identity = await loadIdentity(values.state);
-  const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  const kernelClock = new KernelClock(() => performance.now());
-  const pipelines = await Promise.all(
-    (values.source.length > 0 ? values.source : ["kmsg"]).map(async (name) => {
-      if (name === "stdin") return { source: openStdin(kernelClock) };
-      if (name !== "kmsg") throw new Error(`Cannot ship ${name}: a source must be kmsg or stdin`);
-      const checkpoint = new Checkpoint(join(values.state, `checkpoint-${name}.json`), say);
-      const position = await checkpoint.load();
-      const options = { ring: openRing(), boot: bootId(), clock: kernelClock, position, sleep };
-      return { checkpoint, source: new KmsgSource(options) };
-    }),
-  );
-  const receivers = values.receiver.length > 0 ? values.receiver : ["http://127.0.0.1:4750"];
-  const shipped = pipelines.map(({ source }) => source.source).join(", ");
-  say(`shipping ${shipped} to ${receivers.join(", ")} as ${identity.thumbprint}`);
-  const stop = () => {
-    for (const { source } of pipelines) source.close();
-    setTimeout(() => process.exit(0), limits.stopMs);
-  };
-  process.once("SIGTERM", stop);
-  process.once("SIGINT", stop);
-  await Promise.all(pipelines.map((pipeline) =>
-    runPipeline({
-      ...pipeline,
-      receivers,
-      token: (nowMs) => signToken(identity, values.audience, nowMs),
-      kernelUs: () => kernelClock.nowUs(),
-      wallSynced,
-      report: say,
-      clock: { nowMs: Date.now, monotonicMs: () => performance.now(), sleep },
-      random: Math.random,
-      fetch,
-    })
-  ));
-}
-
-/** Its stream ends with this process: there is nothing to keep for the next one. */
-function openStdin(clock: KernelClock): Source {
-  const source = `app:${values.name}`;
-  if (!isName(source)) {
-    throw new Error(
-      `Cannot use --name ${values.name} because it must be letters, digits and ._:@+-`,
-    );
-  }
-  const nowUs = () => clock.nowUs();
-  return new LinesSource({ source, boot: bootId(), input: Bun.stdin.stream(), nowUs });
-}
-
-/** What systemd-timesyncd and chrony leave behind once the clock has been set. */
-function wallSynced(): boolean {
-  return existsSync("/run/systemd/timesync/synchronized") || existsSync("/run/chrony/synchronized");
+function status({ run, state, json }: AgentOptions): number {
+  // A person's shell has no RUNTIME_DIRECTORY: the newest of these is the one that counts.
+  const folders = [run, process.env["RUNTIME_DIRECTORY"], "/run/logmill", state];
+  const report = reportStatus(folders.filter((folder) => folder !== undefined), Date.now(), {
+    json,
+  });
+  process.stdout.write(report.text);
+  return report.running ? 0 : 1;
 }

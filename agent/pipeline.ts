@@ -1,5 +1,6 @@
 /** One source from its first record to its last acknowledgement: source, encoder, outbox, uploader. */
 import { limits } from "../shared/limits.ts";
+import type { LogRecord } from "../shared/record.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { Encoder, type Frame } from "./encoder.ts";
 import { Outbox } from "./outbox.ts";
@@ -10,11 +11,15 @@ export interface PipelineOptions
   extends Omit<UploaderOptions, "names" | "outbox" | "acked" | "flushMs"> {
   source: Source;
   /** Where acknowledged positions are kept; streams that end with the process need none. */
-  checkpoint?: Checkpoint | undefined;
+  checkpoint?: Pick<Checkpoint, "save"> | undefined;
   /** Told of each frame that became durable. */
   acked?: (frame: Frame) => void;
   /** Memory for what isn't acknowledged. */
   spoolBytes?: number | undefined;
+  /** Changes what leaves the device; positions stay those of the records as they were read. */
+  transform?: ((record: LogRecord) => LogRecord) | undefined;
+  /** Nothing is sent before: other streams come first. Reading begins at once. */
+  after?: Promise<unknown> | undefined;
 }
 
 /** A source that waits for room looks again so often, whether it still can. */
@@ -23,13 +28,14 @@ const roomLookMs = 1_000;
 export class Pipeline {
   readonly outbox: Outbox;
   readonly uploader: Uploader;
-  readonly #encoder = new Encoder();
+  readonly #encoder: Encoder;
   #flushMs: number = limits.flushMs;
   #flushing = false;
   #saved: Promise<void> | undefined;
 
   constructor(private readonly options: PipelineOptions) {
-    const { spoolBytes, kernelUs } = options;
+    const { spoolBytes, kernelUs, transform } = options;
+    this.#encoder = new Encoder(transform);
     const bytesMax = spoolBytes === undefined ? {} : { bytesMax: spoolBytes };
     this.outbox = new Outbox({ kernelUs, ...bytesMax });
     this.uploader = new Uploader({
@@ -45,7 +51,8 @@ export class Pipeline {
 
   /** Resolves when the source has ended and all of it is acknowledged. */
   async run(): Promise<void> {
-    await Promise.all([this.#pump(), this.uploader.run()]);
+    const uploading = Promise.resolve(this.options.after).then(() => this.uploader.run());
+    await Promise.all([this.#pump(), uploading]);
     await this.#saved;
   }
 

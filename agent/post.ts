@@ -27,6 +27,8 @@ export interface PostOptions {
   /** A frame with a clock sync record: made anew for each POST and each heartbeat. */
   syncFrame: () => Frame;
   acked: (frame: Frame) => void;
+  /** The receiver has acknowledged something, be it a clock record. */
+  heard?: () => void;
   /** Resolves when the wall clock was set or the machine slept: a clock record is due then. */
   clockJump?: (() => Promise<void>) | undefined;
   /** The receiver asks for another flush time. */
@@ -57,7 +59,7 @@ export async function livePost(
   mode: "live" | "bulk" = "live",
 ): Promise<Outcome> {
   const { clock, outbox } = options;
-  const sent = new Sent(outbox, options.acked, clock.monotonicMs);
+  const sent = new Sent(outbox, options.acked, clock.monotonicMs, options.heard);
   const cut = new AbortController();
   const timeUp = clock.sleep(lengthMs);
   const body = liveBody(options, sent, timeUp, cut.signal, mode);
@@ -77,7 +79,7 @@ export async function livePost(
 /** Sends at most `framesMax` of what waits now. */
 export async function shortPost(options: PostOptions, framesMax: number): Promise<Outcome> {
   const { clock, outbox } = options;
-  const sent = new Sent(outbox, options.acked, clock.monotonicMs);
+  const sent = new Sent(outbox, options.acked, clock.monotonicMs, options.heard);
   const cut = new AbortController();
   const parts = [sent.sendOnce(options.syncFrame())];
   while (sent.next && parts.length <= framesMax) parts.push(sent.sendNext());

@@ -13,6 +13,7 @@ export class Sent {
     private readonly outbox: Outbox,
     private readonly acked: (frame: Frame) => void,
     private readonly monotonicMs: () => number,
+    private readonly heard: () => void = () => {},
   ) {
     this.#progressMs = monotonicMs();
     outbox.inFlight = 0;
@@ -52,6 +53,7 @@ export class Sent {
       this.#ackedBytes += head.frame.decodedBytes;
       this.#waiting.shift();
       this.#progressMs = this.monotonicMs();
+      this.heard();
       if (!head.fromOutbox) continue;
       this.outbox.inFlight--;
       this.acked(this.outbox.shift());

@@ -12,6 +12,8 @@ export interface StreamNames {
   boot: string;
   source: string;
   stream: string;
+  /** The boot is another than this one: this machine's clocks say nothing about its records. */
+  readonly over?: boolean;
 }
 
 export interface Source extends StreamNames {

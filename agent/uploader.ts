@@ -9,6 +9,7 @@ import { type Frame, frameOf } from "./encoder.ts";
 import type { Outbox } from "./outbox.ts";
 import { type Clock, livePost, type Outcome, type PostOptions, shortPost } from "./post.ts";
 import type { StreamNames } from "./source.ts";
+import type { SourceStatus } from "./status.ts";
 
 /** Some 4 MiB of text; more would only make one answer stand for more. */
 const shortPostFramesMax = 64;
@@ -31,7 +32,8 @@ export interface UploaderOptions {
   /** Resolves when the wall clock was set, or the machine slept. */
   clockJump?: (() => Promise<void>) | undefined;
   /** Takes a batch that is refused for good; its text is compressed. */
-  setAside?: (frame: Frame) => void;
+  setAside?: ((frame: Frame) => void) | undefined;
+  status?: Pick<SourceStatus, "using" | "failed" | "recovered"> | undefined;
   /** Told of changes of state only, never of each try. Not to be shipped: it would feed itself. */
   report: (text: string) => void;
   clock: Clock;
@@ -117,6 +119,7 @@ export class Uploader {
   async #postOptions(): Promise<PostOptions> {
     const { receivers, token, names, outbox, clock } = this.options;
     const url = receivers[this.#chooseReceiver()]!;
+    this.options.status?.using(url);
     return {
       url: new URL("/v1/logs", url).href,
       headers: {
@@ -132,6 +135,7 @@ export class Uploader {
         this.#succeeded();
         this.options.acked(frame);
       },
+      heard: () => this.#online(),
       flushMs: this.options.flushMs,
       clockJump: this.options.clockJump,
       clock,
@@ -149,7 +153,9 @@ export class Uploader {
   }
 
   #syncFrame(): Frame {
-    const { clock, kernelUs, wallSynced } = this.options;
+    const { clock, kernelUs, wallSynced, names } = this.options;
+    // An empty one is a sign of life, too.
+    if (names.over) return frameOf();
     const sync = { wallUs: Math.round(clock.nowMs() * 1000), synced: wallSynced() };
     return frameOf(syncRecord(this.#lastSeq + 1, kernelUs(), sync));
   }
@@ -157,6 +163,12 @@ export class Uploader {
   /** Something is durable, or all that there was: what failed before is over. */
   #succeeded(): void {
     this.#failures = this.#refusals = 0;
+    this.#online();
+  }
+
+  /** A receiver has acknowledged something, be it a clock record. */
+  #online(): void {
+    this.options.status?.recovered();
     if (this.#failedSinceMs === undefined) return;
     const seconds = Math.round((this.options.clock.monotonicMs() - this.#failedSinceMs) / 1000);
     this.#failedSinceMs = undefined;
@@ -167,6 +179,7 @@ export class Uploader {
     const { clock, random, report, names } = this.options;
     this.#failures++;
     this.#receiver++;
+    this.options.status?.failed(outcome.why);
     if (this.#failedSinceMs === undefined) {
       this.#failedSinceMs = clock.monotonicMs();
       report(`${names.source}: can't upload now: ${outcome.why}`);

@@ -180,7 +180,7 @@ export class Mill implements AsyncDisposable {
     let taken = 0;
     if (most === 0) return taken;
     for await (const read of readNew(this.storage, this.grind.cursors)) {
-      this.grind.take(read);
+      this.grind.take(read, await this.grind.tails.storedLines(read, this.storage));
       if (++taken >= most) break;
     }
     return taken;

@@ -9,14 +9,16 @@ import { forEachRecord, type Gap, type LogRecord, parseGap, parseSync } from "..
 import type { Read } from "../shared/segment_reader.ts";
 import { type Cursor, epochKey, segmentPath } from "../shared/storage/storage.ts";
 import { Aggregates } from "./aggregates.ts";
-import { Clocks, type WallTime } from "./clock.ts";
+import { clockKey, Clocks, type WallTime } from "./clock.ts";
 import { DayFiles } from "./day_files.ts";
 import { formatEvent, type PendingEvent } from "./event.ts";
 import type { Matcher } from "./match.ts";
 import { forEachRawLine } from "./raw_lines.ts";
+import { countLines, mayRecover, Recovered, type StoredLines } from "./recovered.ts";
 import { asLabel, type Rule } from "./rule.ts";
 import { Seen, streamKey } from "./seen.ts";
 import type { State } from "./state.ts";
+import { Tails } from "./tails.ts";
 
 export interface GrindOptions {
   state: State;
@@ -61,6 +63,8 @@ export class Grind {
   readonly #seen: Seen;
   readonly #clocks: Clocks;
   readonly #aggregates: Aggregates;
+  readonly tails: Tails;
+  readonly #recovered: Recovered;
   readonly #moved = new Set<string>();
   #events: Waiting[] = [];
   #gaps = new Map<string, PendingGap>();
@@ -78,10 +82,15 @@ export class Grind {
     this.#seen = new Seen((key) => state.loadStream(key));
     this.#clocks = new Clocks((key) => state.loadClock(key));
     this.#aggregates = new Aggregates(windowUs, state.aggregates, warn);
+    this.tails = new Tails((boot) => state.recovered.loadPlaces(boot));
+    this.#recovered = new Recovered(state.recovered);
   }
 
-  /** Takes in what was read; its effects are on disk after the next `commit`. */
-  take(read: Read): void {
+  /**
+   * Takes in what was read; its effects are on disk after the next `commit`. `stored` is what
+   * `tails.storedLines` says of this frame.
+   */
+  take(read: Read, stored?: Map<string, StoredLines>): void {
     const key = epochKey(read);
     this.cursors.set(key, read.next);
     this.#moved.add(key);
@@ -96,7 +105,7 @@ export class Grind {
     for (const block of readBlocks(read.text, () => this.#count("bad_blocks"))) {
       this.#newestRecvUs = Math.max(this.#newestRecvUs, block.header.recvUs);
       if (block.header.source === "raw") this.#raw(read, block);
-      else this.#block(read, block);
+      else this.#block(read, block, stored?.get(clockKey(block.header)));
     }
   }
 
@@ -125,21 +134,43 @@ export class Grind {
     this.#forgetBatch();
   }
 
-  #block(read: Read, block: Block): void {
+  #block(read: Read, block: Block, stored?: StoredLines): void {
     const { header } = block;
     const key = streamKey(header);
     if (believable(block) && this.#seen.covers(key, header)) {
       return this.#count("resent_records", header.count);
     }
-    let lastUsec = 0;
+    let [firstUsec, lastUsec, added] = [Infinity, 0, 0];
     forEachRecord(block.text, (record, offset) => {
+      firstUsec = Math.min(firstUsec, record.usec);
       lastUsec = Math.max(lastUsec, record.usec);
       if (record.flag === "s") this.#sync(header, record);
       else if (record.flag === "g") this.#gap(read, block, record, offset);
-      else if (this.#seen.add(key, record.seq)) this.#ordinary(read, block, record, offset);
-      else this.#count("resent_records");
+      else if (!this.#seen.add(key, record.seq)) this.#count("resent_records");
+      else if (++added && !this.#isKnown(header, record, stored)) {
+        this.#ordinary(read, block, record, offset);
+      }
     }, () => this.#count("bad_records"));
     this.#clocks.received(header, lastUsec);
+    const ofKernel = header.source === "kmsg" && !mayRecover(header);
+    if (ofKernel && added > 0) this.tails.note(read, header, firstUsec, lastUsec);
+  }
+
+  /** Whether a record that is new in its stream has been counted in another: see recovered.ts. */
+  #isKnown(header: BlockHeader, record: LogRecord, stored: StoredLines | undefined): boolean {
+    const boot = clockKey(header);
+    if (record.flag === "p" && mayRecover(header)) {
+      if (!stored) throw new Error("last words are taken without what is stored of their boot");
+      if (this.#recovered.add(boot, streamKey(header), record, stored)) return false;
+      this.#count("recovered_stored_records");
+      return true;
+    }
+    if (header.source !== "kmsg") return false;
+    // Last words may stand behind it in the same frame.
+    if (stored) countLines(stored, record);
+    if (!this.#recovered.claim(boot, record)) return false;
+    this.#count("stored_recovered_records");
+    return true;
   }
 
   #raw(read: Read, block: Block): void {
@@ -208,6 +239,10 @@ export class Grind {
     this.#state.saveNewestRecvUs(this.#newestRecvUs);
     for (const key of this.#moved) this.#state.saveCursor(key, this.cursors.get(key)!);
     for (const [key, seen] of this.#seen.changed()) this.#state.saveStream(key, seen);
+    const { recovered } = this.#state;
+    for (const stretch of this.tails.added()) recovered.savePlaces(stretch);
+    for (const line of this.#recovered.changed()) recovered.save(line, this.#newestRecvUs);
+    recovered.forgetBefore(this.#newestRecvUs - limits.tailMsMax * 1000);
     for (const [key, fit] of this.#clocks.changed()) this.#state.saveClock(key, fit);
     for (const { key, header, record, gap } of this.#gaps.values()) {
       this.#state.saveGap(key, header, record, gap);
@@ -220,6 +255,8 @@ export class Grind {
     this.#moved.clear();
     this.#seen.saved();
     this.#clocks.saved();
+    this.tails.saved();
+    this.#recovered.saved();
     this.#events = [];
     this.#gaps.clear();
     this.#damage = [];

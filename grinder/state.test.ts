@@ -224,10 +224,10 @@ describe("a state", () => {
     open(folder).close();
     const path = join(folder.path, "grinder.sqlite");
     const db = new DatabaseSync(path);
-    db.exec("PRAGMA user_version = 2");
+    db.exec("PRAGMA user_version = 3");
     db.close();
     expect(() => open(folder)).toThrow(
-      `Cannot use ${path} because its version must be 1: it is 2`,
+      `Cannot use ${path} because its version must be 2: it is 3`,
     );
     expect(readdirSync(folder.path).filter((name) => name.includes("before"))).toEqual([]);
   });

@@ -9,14 +9,17 @@ import type { Read } from "../shared/segment_reader.ts";
 import { type Cursor, segmentPath } from "../shared/storage/storage.ts";
 import { SqlAggregateStore } from "./aggregate_store.ts";
 import type { ClockFit } from "./clock.ts";
+import { SqlRecoveredStore } from "./recovered_store.ts";
 import type { StreamSeen } from "./seen.ts";
 import { StateFile } from "./state_file.ts";
 
 export class State {
   readonly aggregates: SqlAggregateStore;
+  readonly recovered: SqlRecoveredStore;
 
   private constructor(private readonly file: StateFile) {
     this.aggregates = new SqlAggregateStore(file);
+    this.recovered = new SqlRecoveredStore(file);
   }
 
   /** Opens the state in `folder`, or begins a new one: see `StateFile.open`. */

@@ -9,6 +9,8 @@
  * | streams | the seqs stored and explained of each stream, as IntervalSet text |
  * | gaps | each gap record once |
  * | clocks | the clock fit of each boot |
+ * | tails | where the newest kmsg records of each boot stand, by batch |
+ * | recovered | the lines in the last words of boots that died, by stream |
  * | aggregates, aggregate_devices | windows of the last days, open and closed, and the devices in them |
  * | marks | `newest_recv_us`; `kept_from_us`: windows that begin before it aren't kept any more |
  * | damage | what couldn't be read, and why |
@@ -19,7 +21,7 @@ import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { kinds } from "./day_files.ts";
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 const schema = `
 CREATE TABLE cursors(epoch TEXT PRIMARY KEY, segment INTEGER, offset INTEGER) STRICT;
 CREATE TABLE outputs(path TEXT PRIMARY KEY, length INTEGER) STRICT;
@@ -27,6 +29,12 @@ CREATE TABLE streams(stream TEXT PRIMARY KEY, stored TEXT, explained TEXT) STRIC
 CREATE TABLE gaps(stream TEXT, seq INTEGER, usec INTEGER, boot TEXT, first INTEGER, last TEXT,
   count INTEGER, cause TEXT, recv_us INTEGER, PRIMARY KEY(stream, seq, usec, cause, count)) STRICT;
 CREATE TABLE clocks(boot TEXT PRIMARY KEY, rank INTEGER, offset_us INTEGER, error_us INTEGER) STRICT;
+CREATE TABLE tails(id INTEGER PRIMARY KEY, boot TEXT, places TEXT, recv_us INTEGER) STRICT;
+CREATE INDEX tails_boot ON tails(boot, id);
+CREATE INDEX tails_recv_us ON tails(recv_us);
+CREATE TABLE recovered(boot TEXT, stream TEXT, line TEXT, seen INTEGER, fresh INTEGER,
+  recv_us INTEGER, PRIMARY KEY(boot, stream, line)) STRICT, WITHOUT ROWID;
+CREATE INDEX recovered_recv_us ON recovered(recv_us);
 CREATE TABLE aggregates(start_us INTEGER, window_us INTEGER, rule TEXT, labels TEXT, count INTEGER,
   devices INTEGER, first_us INTEGER, last_us INTEGER, sketch TEXT, rev INTEGER, due_us INTEGER,
   PRIMARY KEY(start_us, window_us, rule, labels)) STRICT;

@@ -61,7 +61,7 @@ class Reader {
     const { storage, grind, stop } = this.options;
     try {
       for await (const read of readNew(storage, grind.cursors)) {
-        grind.take(read);
+        grind.take(read, await grind.tails.storedLines(read, storage));
         if (grind.pendingBytes >= limits.batchTextBytesMax) grind.commit(this.clock.nowMs());
         if (stop.aborted) return "batch";
       }

@@ -84,6 +84,14 @@ export const limits = {
   shortPostsMs: 10 * 60_000,
   /** A batch that is refused so often is set aside, so that it can't block all behind it. */
   refusalsMax: 10,
+  /** A capped source may say so much at once: a program that starts, a driver that resets. */
+  rateBurstMs: 10_000,
+  /** Dropped records wait so long for one that passes, before their gap is said without one. */
+  rateGapMs: 10_000,
+  /** The agent's status is written so often; it may be on flash. */
+  statusMs: 10_000,
+  /** A status older than this is of an agent that doesn't run any more, or hangs. */
+  statusOldMs: 60_000,
   /** One read from /dev/kmsg: the kernel skips a record that doesn't fit. */
   kmsgReadBytes: 8 * KiB,
   /** Dumps of dead boots read at one start: some ramoops regions of the usual 1 MiB. */
@@ -128,6 +136,17 @@ export const limits = {
   streamsCachedMax: 200_000,
   /** Boots whose clock fit is kept in memory; two for each device of the article's fleet. */
   bootsCachedMax: 200_000,
+  /**
+   * Frames of a boot's newest records that are remembered, in case the boot dies: what a receiver stored
+   * and the agent doesn't know to be acknowledged is at most some seconds of 200 ms each.
+   */
+  tailFramesMax: 32,
+  /** Last words that come later after a boot's last upload may be counted twice. Picked from the air. */
+  tailMsMax: 30 * 86_400_000,
+  /** Distinct lines in the last words of one boot: the largest ring has fewer. */
+  recoveredLinesMax: 100_000,
+  /** Boots whose last words are kept in memory; each may have thousands of lines. */
+  recoveredBootsCachedMax: 100,
   /** Open aggregates that are kept in memory between two commits; the others are read back. */
   aggregatesCachedMax: 100_000,
   /** What an event takes up beside its record's text until it is committed. */
@@ -171,6 +190,8 @@ assertRelation(l.ackTimeoutMs >= 5 * l.ackIntervalMs, "several acknowledgements 
 assertRelation(l.flushMsMax < l.ackTimeoutMs, "a slow flush isn't taken for a dead receiver");
 assertRelation(l.backoffBaseMs <= l.intervalMs, "back-off starts below the normal interval");
 assertRelation(l.postMsMin <= l.postMsMax, "a POST's shortest time is below its longest");
+assertRelation(l.statusOldMs >= 3 * l.statusMs, "a status written late isn't taken for old");
+assertRelation(l.rateGapMs > l.rateBurstMs / 2, "a bucket is half full before its gap is said");
 assertRelation(l.flushBytes <= l.uploadFrameTextBytesMax, "a flush fits a frame");
 assertRelation(8 * l.flushBytes <= l.spoolBytesMax, "several flushes fit the spool");
 assertRelation(

@@ -1,0 +1,245 @@
+/** `logmill-agent run`: the sources that the options name, each with its pipeline, until it is stopped. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { isName } from "../shared/block.ts";
+import { type Identity, loadIdentity } from "../shared/identity.ts";
+import { limits } from "../shared/limits.ts";
+import { signToken } from "../shared/token.ts";
+import { Checkpoint, type Position } from "./checkpoint.ts";
+import { ClockWatch } from "./clock_watch.ts";
+import type { AgentOptions } from "./command_line.ts";
+import { diedBoot } from "./died_boot.ts";
+import { FilesFollower } from "./files/follow_files.ts";
+import { bootId, KernelClock } from "./kernel_clock.ts";
+import { LinesSource } from "./lines.ts";
+import { devkmsgProblem, openKmsgWriter } from "./logos/kmsg_writer.ts";
+import { serveLogosSocket } from "./logos/socket.ts";
+import { watchNetwork } from "./network_watch.ts";
+import { openKmsgSources } from "./persistent_ring.ts";
+import { Pipeline, type PipelineOptions } from "./pipeline.ts";
+import type { Clock } from "./post.ts";
+import { parsePseudonymKinds, pseudonymiser, readPseudonymKey } from "./pseudonyms.ts";
+import { openPstore } from "./pstore/pstore.ts";
+import { RateCap } from "./rate_cap.ts";
+import { keepRefused } from "./refused.ts";
+import { openRing } from "./ring.ts";
+import type { Source } from "./source.ts";
+import { Status } from "./status.ts";
+import { openSyslog } from "./syslog.ts";
+
+const version = "0.1.0";
+const clock: Clock = {
+  nowMs: Date.now,
+  monotonicMs: () => performance.now(),
+  sleep: (ms) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
+};
+
+/** Returns the exit status when everything has ended, or after SIGTERM and what was to be sent. */
+export async function runAgent(
+  values: AgentOptions,
+  stdin: ReadableStream<Uint8Array>,
+  say: (text: string) => void,
+): Promise<number> {
+  const agent = new Agent(values, await loadIdentity(values.state), say);
+  const wanted = values.source.length > 0 ? values.source : ["kmsg"];
+  const unknown = wanted.find((name) => !["kmsg", "stdin", "none"].includes(name));
+  if (unknown) throw new Error(`Cannot ship ${unknown}: a source must be kmsg, stdin or none`);
+  if (wanted.includes("kmsg")) await agent.shipKernelLog();
+  if (wanted.includes("stdin")) agent.shipStdin(stdin);
+  if (values.file.length > 0) agent.followFiles();
+  if (values.syslog !== undefined) await agent.takeSyslog(values.syslog);
+  if (values["logos-socket"] !== undefined) await agent.serveLogos(values["logos-socket"]);
+  return await agent.run();
+}
+
+class Agent {
+  readonly #boot = bootId();
+  readonly #kernelClock = new KernelClock(clock.monotonicMs);
+  readonly #clockWatch = new ClockWatch(clock);
+  readonly #status: Status;
+  readonly #transform: PipelineOptions["transform"];
+  readonly #pipelines = new Set<Pipeline>();
+  readonly #running: Array<Promise<unknown>> = [];
+  /** In the order in which they are to be stopped: who writes before who reads. */
+  readonly #closers: Array<() => void | Promise<void>> = [];
+  readonly #shipped: string[] = [];
+
+  constructor(
+    private readonly values: AgentOptions,
+    private readonly identity: Identity,
+    private readonly say: (text: string) => void,
+  ) {
+    const folder = values.run ?? process.env["RUNTIME_DIRECTORY"]?.split(":")[0] ?? values.state;
+    this.#status = new Status({ folder, version, clock, warn: say });
+    this.#transform = transformOf(values);
+  }
+
+  /** The last words of boots that died, what the ring has of them, and then this boot as it goes on. */
+  async shipKernelLog(): Promise<void> {
+    const { state, pstore } = this.values;
+    const checkpoint = new Checkpoint(join(state, "checkpoint-kmsg.json"), this.say);
+    const position = await checkpoint.load();
+    const died = await diedBoot(state, this.#boot, position, this.say);
+    const { old, current, ringSurvived } = openKmsgSources({
+      openRing,
+      boot: this.#boot,
+      clock: this.#kernelClock,
+      position,
+      lastBoot: died?.boot,
+      sleep: clock.sleep,
+    });
+    const dumps = openPstore({ root: pstore, state, died, ringSurvived, report: this.say });
+    const before = (async () => {
+      for (const dump of dumps) {
+        await this.#ship(dump);
+        dump.shipped();
+      }
+      for (const boot of old) await this.#ship(boot, { checkpoint });
+    })();
+    this.#running.push(before);
+    this.#start(this.#capped(current), { checkpoint, after: before }, position);
+  }
+
+  /** Its stream ends with this process: there is nothing to keep for the next one. */
+  shipStdin(input: ReadableStream<Uint8Array>): void {
+    const source = `app:${this.values.name}`;
+    if (!isName(source)) {
+      throw new Error(
+        `Cannot use --name ${this.values.name} because it must be letters, digits and ._:@+-`,
+      );
+    }
+    this.#start(this.#capped(new LinesSource({ ...this.#stamp, source, input })));
+  }
+
+  followFiles(): void {
+    const follower = new FilesFollower({
+      ...clock,
+      ...this.#stamp,
+      patterns: this.values.file,
+      state: this.values.state,
+      report: this.say,
+      ship: (source) => this.#ship(this.#capped(source), { checkpoint: source }),
+    });
+    this.#shipped.push(...this.values.file);
+    this.#closers.push(() => follower.close());
+    this.#running.push(follower.run());
+  }
+
+  async takeSyslog(path: string): Promise<void> {
+    const { sleep } = clock;
+    this.#start(this.#capped(await openSyslog({ ...this.#stamp, path, sleep, report: this.say })));
+  }
+
+  async serveLogos(path: string): Promise<void> {
+    const problem = devkmsgProblem();
+    if (problem) this.say(problem);
+    const writer = openKmsgWriter();
+    const socket = await serveLogosSocket(path, {
+      write: writer.write,
+      nowMs: clock.monotonicMs,
+      report: this.say,
+    });
+    this.#closers.unshift(async () => {
+      await socket.close();
+      writer.close();
+    });
+  }
+
+  async run(): Promise<number> {
+    const receivers = this.#receivers.join(", ");
+    this.say(`shipping ${this.#shipped.join(", ")} to ${receivers} as ${this.identity.thumbprint}`);
+    const wake = () => this.#pipelines.forEach(({ uploader }) => uploader.wake());
+    const offline = () => [...this.#pipelines].some(({ uploader }) => uploader.offlineMs > 0);
+    const stopped = Promise.withResolvers<void>();
+    const stop = async () => {
+      void clock.sleep(limits.stopMs).then(stopped.resolve);
+      for (const close of this.#closers) await close();
+      wake();
+    };
+    process.on("SIGUSR1", wake);
+    process.once("SIGTERM", stop);
+    process.once("SIGINT", stop);
+    void watchNetwork(offline, wake, clock.sleep);
+    void this.#status.keepWriting();
+    await Promise.race([Promise.all(this.#running), stopped.promise]);
+    return 0;
+  }
+
+  get #receivers(): string[] {
+    const { receiver } = this.values;
+    return receiver.length > 0 ? receiver : ["http://127.0.0.1:4750"];
+  }
+
+  /** For sources that number and stamp records themselves. */
+  get #stamp() {
+    return { boot: this.#boot, nowUs: () => this.#kernelClock.nowUs() };
+  }
+
+  #capped(source: Source): Source {
+    const bytesPerSecond = this.values["max-rate"];
+    return bytesPerSecond === undefined ? source : new RateCap(source, { bytesPerSecond, clock });
+  }
+
+  #start(
+    source: Source,
+    options: Pick<PipelineOptions, "checkpoint" | "after"> = {},
+    position?: Position,
+  ): void {
+    this.#shipped.push(source.source);
+    this.#running.push(this.#ship(source, options, position));
+  }
+
+  async #ship(
+    source: Source,
+    options: Pick<PipelineOptions, "checkpoint" | "after"> = {},
+    position?: Position,
+  ): Promise<void> {
+    const { interval, memory, audience, state } = this.values;
+    const status = this.#status.source(source.source, {
+      waiting: () => pipeline.outbox.frames,
+      spoolBytes: () => pipeline.outbox.bytes,
+      seq: position?.seq,
+    });
+    const pipeline = new Pipeline({
+      ...options,
+      source,
+      status,
+      acked: (frame) => status.acked(frame),
+      receivers: this.#receivers,
+      token: (nowMs) => signToken(this.identity, audience, nowMs),
+      kernelUs: () => this.#kernelClock.nowUs(),
+      wallSynced,
+      intervalMs: interval === undefined ? undefined : interval * 1000,
+      clockJump: () => this.#clockWatch.jump(),
+      setAside: (frame) => keepRefused(state, frame, clock.nowMs()),
+      spoolBytes: memory,
+      transform: this.#transform,
+      report: this.say,
+      clock,
+      random: Math.random,
+      fetch,
+    });
+    this.#pipelines.add(pipeline);
+    this.#closers.push(() => source.close());
+    await pipeline.run();
+    this.#pipelines.delete(pipeline);
+  }
+}
+
+function transformOf(values: AgentOptions): PipelineOptions["transform"] {
+  const { pseudonymise, "pseudonym-key": keyPath } = values;
+  if (pseudonymise === undefined) return undefined;
+  if (keyPath === undefined) {
+    throw new Error("Cannot use --pseudonymise because it needs a key: give --pseudonym-key FILE");
+  }
+  return pseudonymiser({
+    kinds: parsePseudonymKinds(pseudonymise),
+    key: readPseudonymKey(keyPath),
+  });
+}
+
+/** What systemd-timesyncd and chrony leave behind once the clock has been set. */
+function wallSynced(): boolean {
+  return existsSync("/run/systemd/timesync/synchronized") || existsSync("/run/chrony/synchronized");
+}
