@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import process from "node:process";
 import { afterAll, describe, expect, test } from "bun:test";
 import { formatRecord, type LogRecord, parseGap } from "../shared/record.ts";
 import { FakeClock, settle } from "../tests/fixtures.ts";
