@@ -6,9 +6,9 @@
  * |------|--------|
  * | (at the start) | `OK` |
  * | a message | `OK`, or what is wrong: then rsyslog keeps the message and comes again |
- * | `BEGIN TRANSACTION`, where asked for | `OK` |
- * | a message in a transaction | `DEFER_COMMIT` |
- * | `COMMIT TRANSACTION` | `OK`, or what is wrong: then all of it comes again |
+ *
+ * `useTransactions="on"` would save syncs, but loses messages: what was answered `DEFER_COMMIT` isn't
+ * sent again when the program dies before the commit (rsyslog issue 2420; seen with 8.2302).
  *
  * Source: rsyslog's doc/source/configuration/modules/omprog.rst.
  */
@@ -19,70 +19,35 @@ import { rawLines } from "./raw_lines.ts";
 export interface ConfirmOptions {
   input: AsyncIterable<Uint8Array>;
   answer: (line: string) => void;
-  /** Keeps messages, all or none; resolves when they are safe, rejects if they aren't. */
-  keep: (messages: string[]) => Promise<void>;
-  /** `useTransactions="on"`: one sync for a whole batch. */
-  transactions: boolean;
+  /** Keeps a message; resolves when it is safe, rejects if it isn't. */
+  keep: (message: string) => Promise<void>;
 }
 
 /** Resolves when the input has ended. A last message without its end isn't one. */
-export async function confirmMessages(options: ConfirmOptions): Promise<void> {
-  const { input, answer } = options;
-  const conversation = new Conversation(options);
+export async function confirmMessages({ input, answer, keep }: ConfirmOptions): Promise<void> {
   let held: Buffer = Buffer.alloc(0);
+  /** Of a long message, of which a part couldn't be kept. */
+  let trouble: string | undefined;
   answer("OK");
   for await (const chunk of input) {
     held = Buffer.concat([held, chunk]);
     let taken = 0;
     for (const { text = "", end } of rawLines(held, limits.rawLineBytesMax)) {
       taken = end;
-      // A long line comes in pieces, of which only the last has an answer.
-      await conversation.take(text, held[end - 1] === 0x0a);
+      trouble ??= await tryKeep(text);
+      // A long message comes in pieces, of which only the last has an answer.
+      if (held[end - 1] !== 0x0a) continue;
+      answer(trouble ?? "OK");
+      trouble = undefined;
     }
     held = held.subarray(taken);
   }
-}
 
-const beginMark = "BEGIN TRANSACTION";
-const commitMark = "COMMIT TRANSACTION";
-
-class Conversation {
-  #messages: string[] = [];
-  #bytes = 0;
-  #inTransaction = false;
-  #trouble: string | undefined;
-
-  constructor(private readonly options: ConfirmOptions) {}
-
-  async take(text: string, isWhole: boolean): Promise<void> {
-    const { transactions, answer } = this.options;
-    if (transactions && isWhole && text === (this.#inTransaction ? commitMark : beginMark)) {
-      this.#inTransaction = !this.#inTransaction;
-      return this.#inTransaction ? answer("OK") : await this.#commit();
-    }
-    this.#messages.push(text);
-    this.#bytes += text.length;
-    // A transaction of whatever size takes no more memory than this.
-    if (this.#bytes >= limits.flushBytes) await this.#keep();
-    if (!isWhole) return;
-    if (this.#inTransaction) answer("DEFER_COMMIT");
-    else await this.#commit();
-  }
-
-  async #commit(): Promise<void> {
-    await this.#keep();
-    this.options.answer(this.#trouble ?? "OK");
-    this.#trouble = undefined;
-  }
-
-  async #keep(): Promise<void> {
-    const messages = this.#messages;
-    this.#messages = [];
-    this.#bytes = 0;
+  async function tryKeep(text: string): Promise<string | undefined> {
     try {
-      if (messages.length > 0 && !this.#trouble) await this.options.keep(messages);
+      await keep(text);
     } catch (error) {
-      this.#trouble = (error as Error).message.replaceAll("\n", " ");
+      return (error as Error).message.replaceAll("\n", " ");
     }
   }
 }

@@ -6,11 +6,16 @@ import { createIdentity, loadIdentity } from "../shared/identity.ts";
 import { signToken } from "../shared/token.ts";
 import { type AgentOptions, commandLine } from "./command_line.ts";
 import { runLogos } from "./logos/command.ts";
+import { runOmprog } from "./omprog.ts";
 import { runAgent } from "./run.ts";
 import { reportStatus } from "./status_report.ts";
 
 // Their words are their own: what follows `--` is another program's.
 if (process.argv[2] === "logos") process.exit(await runLogos(process.argv.slice(3)));
+if (process.argv[2] === "omprog") {
+  await runOmprog(process.argv.slice(3));
+  process.exit(0);
+}
 
 const { values, command } = commandLine(process.argv.slice(2));
 const say = (text: string) => console.error(`logmill-agent: ${text}`);

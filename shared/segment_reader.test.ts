@@ -11,6 +11,7 @@ import {
   type EpochName,
   type Extent,
   type Storage,
+  StorageError,
 } from "./storage/storage.ts";
 import { blockText, frameOf, seeded } from "./storage/contract.ts";
 
@@ -25,18 +26,22 @@ class Memory implements Storage {
   /** What `list` says of a segment's length, where that isn't its length. */
   readonly promised = new Map<number, number>();
   readBytesMax = 0;
+  /** Segments and offsets that can't be read. */
+  readonly broken: Array<[segment: number, offset: number]> = [];
+
+  constructor(readonly epoch = name) {}
 
   createEpoch(): never {
     throw new Error("nobody writes here");
   }
 
   list(after: Cursors): Promise<Extent[]> {
-    const from = after.get(epochKey(name))?.segment ?? 0;
+    const from = after.get(epochKey(this.epoch))?.segment ?? 0;
     const numbers = [...this.segments.keys()].sort((a, b) => a - b);
     const newest = numbers.at(-1);
     return Promise.resolve(
       numbers.filter((segment) => segment >= from).map((segment) => ({
-        ...name,
+        ...this.epoch,
         segment,
         length: this.promised.get(segment) ?? this.segments.get(segment)!.length,
         final: segment !== newest || this.ended,
@@ -46,6 +51,10 @@ class Memory implements Storage {
 
   read(at: { segment: number }, offset: number, length: number): Promise<Uint8Array> {
     this.readBytesMax = Math.max(this.readBytesMax, length);
+    const isBroken = this.broken.some(([segment, from]) =>
+      segment === at.segment && offset >= from
+    );
+    if (isBroken) return Promise.reject(new StorageError(`EIO in ${at.epoch} ${at.segment}`));
     const bytes = this.segments.get(at.segment)!.subarray(offset, offset + length);
     return Promise.resolve(Buffer.from(bytes));
   }
@@ -255,11 +264,13 @@ describe("damage", () => {
   });
 });
 
+// Frames of many sizes: some end just before the border of what is read at a time, some behind it.
+const many = Array.from({ length: 24 }, (_, seq) => bigText(seq, seq % 5 * 250 * KiB + 10));
+const manyFrames = many.map(frameOf);
+const bytesOverWindow = Buffer.concat(manyFrames);
+
 describe("a segment larger than what is read at a time", () => {
-  // Frames of many sizes: some end just before the window's border, some behind it.
-  const many = Array.from({ length: 24 }, (_, seq) => bigText(seq, seq % 5 * 250 * KiB + 10));
-  const manyFrames = many.map(frameOf);
-  const bytes = Buffer.concat(manyFrames);
+  const bytes = bytesOverWindow;
 
   test("is read whole, frame by frame", async () => {
     expect(bytes.length).toBeGreaterThan(limits.readBytes);
@@ -424,6 +435,64 @@ describe("readNew", () => {
       if (read.text === texts[1]) break;
     }
     expect(textsOf(await readOn(memory, cursors))).toEqual([texts[2]!, texts[3]!]);
+  });
+
+  test("of a segment that can't be read stops its epoch only, and fails at the end", async () => {
+    // It once failed at the first: one bad sector held up all receivers.
+    const epochs = ["a", "b", "c"].map((epoch) => new Memory({ receiver: "r1", epoch }));
+    for (const memory of epochs) {
+      for (const segment of [0, 1, 2]) {
+        memory.segments.set(segment, frameOf(`${memory.epoch.epoch}${segment}\n`));
+      }
+    }
+    const epochOf = ({ epoch }: EpochName) =>
+      epochs.find((memory) => memory.epoch.epoch === epoch)!;
+    const storage: Storage = {
+      createEpoch: () => epochs[0]!.createEpoch(),
+      list: async (after) => (await Promise.all(epochs.map((one) => one.list(after)))).flat(),
+      read: (at, offset, length) => epochOf(at).read(at, offset, length),
+      watch: () => epochs[0]!.watch(),
+    };
+    epochs[0]!.broken.push([1, 0]);
+    epochs[1]!.broken.push([0, 0]);
+    const cursors = new Map<string, Cursor>();
+    const readOn = async () => {
+      const got: string[] = [];
+      const failed = await (async () => {
+        for await (const { text, next, ...at } of readNew(storage, cursors)) {
+          cursors.set(epochKey(at), next);
+          if (text !== undefined) got.push(text.trimEnd());
+        }
+      })().catch((error) => error);
+      return [got, failed?.message];
+    };
+    expect(await readOn()).toEqual([["a0", "c0", "c1", "c2"], "EIO in a 1"]);
+    expect(await readOn()).toEqual([[], "EIO in a 1"]);
+    epochs[1]!.broken.pop();
+    expect(await readOn()).toEqual([["b0", "b1", "b2"], "EIO in a 1"]);
+    epochs[0]!.broken.pop();
+    expect(await readOn()).toEqual([["a1", "a2"], undefined]);
+  });
+
+  test("keeps the frames before the place in a segment that can't be read", async () => {
+    const memory = new Memory();
+    memory.segments.set(0, bytesOverWindow);
+    memory.broken.push([0, 1]);
+    const reads: Read[] = [];
+    const cursors = new Map<string, Cursor>();
+    const reading = (async () => {
+      for await (const read of readNew(memory, cursors)) reads.push(read);
+    })();
+    await expect(reading).rejects.toThrow(StorageError);
+    expect(textsOf(reads).length).toBeGreaterThan(0);
+    expect(reads.at(-1)!.next.offset).toBeLessThanOrEqual(limits.readBytes);
+  });
+
+  test("isn't kept from failing at once by an error that isn't the storage's", async () => {
+    const memory = new Memory();
+    memory.segments.set(0, frames[0]!);
+    memory.read = () => Promise.reject(new TypeError("a mistake"));
+    await expect(readOn(memory, new Map())).rejects.toThrow(TypeError);
   });
 
   test("of a segment that shrank goes on in the next one", async () => {

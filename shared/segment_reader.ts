@@ -12,6 +12,7 @@ import {
   type EpochName,
   type Extent,
   type Storage,
+  StorageError,
 } from "./storage/storage.ts";
 import { decompressFrame, nextMagic, walkFrame } from "./zstd.ts";
 
@@ -30,15 +31,24 @@ export interface Read extends EpochName {
 
 /**
  * Everything that can be read beyond the cursors now. The caller moves its own cursors to `next`, as
- * far as it has dealt with what it got. Throws `StorageError`.
+ * far as it has dealt with what it got. Throws `StorageError`: at the end, if it is about one segment,
+ * which may be unreadable for good. Its epoch is read no further then, but all others are.
  */
 export async function* readNew(storage: Storage, cursors: Cursors): AsyncGenerator<Read> {
+  const failed = new Map<string, StorageError>();
   for (const extent of await storage.list(cursors)) {
-    const cursor = cursors.get(epochKey(extent));
-    if (cursor && extent.segment < cursor.segment) continue;
+    const key = epochKey(extent);
+    const cursor = cursors.get(key);
+    if (failed.has(key) || (cursor && extent.segment < cursor.segment)) continue;
     const from = cursor?.segment === extent.segment ? cursor.offset : 0;
-    yield* readExtent(storage, extent, from);
+    try {
+      yield* readExtent(storage, extent, from);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      failed.set(key, error);
+    }
   }
+  for (const [, first] of failed) throw first;
 }
 
 /** One extent from an offset on; if it is final, its last item moves the cursor to the next segment. */
