@@ -23,6 +23,14 @@ function denoProgram(): string {
   return existsSync(program) ? program : script;
 }
 
+const running = new Set<ChildProcess>();
+process.once("exit", killAll);
+
+/** Kills what is left. A test runner may end without a word to those who listen for it: `afterAll(killAll)`. */
+export function killAll(): void {
+  for (const child of running) child.kill("SIGKILL");
+}
+
 /** A running program. What it says on stderr is kept (the last 64 KiB) and can be waited for. */
 export class Program {
   readonly #process: ChildProcess;
@@ -34,10 +42,9 @@ export class Program {
     // A group of its own: a Ctrl-C is for whoever started it, who stops things in order.
     const stdio: StdioOptions = ["ignore", "ignore", "pipe"];
     this.#process = spawn(command, args, { cwd: root, stdio, detached: true });
-    const killIt = () => this.#process.kill("SIGKILL");
-    process.once("exit", killIt);
+    running.add(this.#process);
     this.#exited = once(this.#process, "exit").then(([code]) => {
-      process.off("exit", killIt);
+      running.delete(this.#process);
       return code;
     });
     this.#process.stderr!.setEncoding("utf8").on("data", (text: string) => {

@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bunPath, root, startGrinder, startReceiver } from "./programs.ts";
+import { bunPath, killAll, root, startGrinder, startReceiver } from "./programs.ts";
+
+afterAll(killAll);
 
 const noCurl = spawnSync("curl", ["--version"]).error !== undefined;
 if (noCurl) console.log("raw upload: skipped, since curl isn't on this machine");

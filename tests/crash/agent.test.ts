@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { Checkpoint } from "../../agent/checkpoint.ts";
@@ -8,8 +8,10 @@ import { readNew } from "../../shared/segment_reader.ts";
 import { FolderStorage } from "../../shared/storage/folder.ts";
 import { TemporaryFolder } from "../fixtures.ts";
 import { seededRandom } from "../fleet/random.ts";
-import { bunPath, root, startAgent, startReceiver } from "../programs.ts";
+import { bunPath, killAll, root, startAgent, startReceiver } from "../programs.ts";
 import { kmsgUnusable, KmsgWriter } from "./kmsg_writer.ts";
+
+afterAll(killAll);
 
 const kills = 50;
 const unusable = kmsgUnusable();

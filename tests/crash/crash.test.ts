@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { Fleet } from "../fleet/fleet.ts";
 import { seededRandom } from "../fleet/random.ts";
 import {
   bunPath,
+  killAll,
   type Program,
   root,
   startAgent,
@@ -19,6 +20,8 @@ import {
 } from "../programs.ts";
 import { formatVerdict, verify } from "../verify/verify.ts";
 import { kmsgUnusable, KmsgWriter } from "./kmsg_writer.ts";
+
+afterAll(killAll);
 
 const kills = 20;
 const random = seededRandom(20);
