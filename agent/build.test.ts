@@ -3,8 +3,13 @@ import { cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { addDevice } from "../shared/allowlist.ts";
+import { readBlocks } from "../shared/block.ts";
+import { forEachRecord } from "../shared/record.ts";
+import { readNew } from "../shared/segment_reader.ts";
+import { FolderStorage } from "../shared/storage/folder.ts";
 import { TemporaryFolder } from "../tests/fixtures.ts";
-import { bunPath, root } from "../tests/programs.ts";
+import { bunPath, killAll, root, startReceiver } from "../tests/programs.ts";
 
 const folder = new TemporaryFolder();
 let binary: string;
@@ -23,12 +28,16 @@ beforeAll(() => {
   binary = join(out, built[0]!);
   expect(stdout).toMatch(new RegExp(`^${binary}: \\d+ MB\n$`));
 });
-afterAll(() => folder[Symbol.dispose]());
+afterAll(() => {
+  killAll();
+  folder[Symbol.dispose]();
+});
 
 /** With an empty environment, in this folder. */
-function run(args: string[], cwd: string, [command, ...before]: string[] = [binary]) {
+function run(args: string[], cwd: string, [command, ...before]: string[] = [binary], input = "") {
   const all = [...before, ...args];
-  const { status, stdout, stderr } = spawnSync(command!, all, { cwd, env: {}, encoding: "utf8" });
+  const options = { cwd, input, env: {}, encoding: "utf8" } as const;
+  const { status, stdout, stderr } = spawnSync(command!, all, options);
   return { status, stdout, stderr };
 }
 
@@ -76,27 +85,61 @@ describe("the compiled agent", () => {
     expect(stdout).not.toContain("evil");
   });
 
-  test.skipIf(!canChroot())("runs with nothing but its libraries, /proc and /dev", () => {
-    const jail = newFolder("jail");
-    cpSync(binary, join(jail, "logmill-agent"));
-    for (const library of libraries(binary)) {
-      mkdirSync(join(jail, dirname(library)), { recursive: true });
-      cpSync(library, join(jail, library), { dereference: true });
-    }
-    for (const point of ["proc", "dev"]) mkdirSync(join(jail, point));
-    // The mounts are in a namespace of their own, and end with it.
-    const mount = `mount -t proc proc proc && mount --rbind /dev dev && exec chroot . "$@"`;
-    const inJail = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "/bin/sh", "-c", mount, "sh"];
-    const command = [...inJail, "/logmill-agent"];
-    expect(run(["--help"], jail, command).stdout).toStartWith("Usage: logmill-agent");
-    const made = run(["identity", "--state", "/state"], jail, command);
-    expect(made).toEqual({
-      status: 0,
-      stdout: expect.stringMatching(/^[\w-]{43}\n$/),
-      stderr: "",
-    });
-    expect(readdirSync(join(jail, "state")).sort()).toEqual(["device.crt", "device.key"]);
-  });
+  test.skipIf(!canChroot())(
+    "ships lines with nothing but its libraries, /proc and /dev",
+    async () => {
+      const jail = newFolder("jail");
+      cpSync(binary, join(jail, "logmill-agent"));
+      for (const library of libraries(binary)) {
+        mkdirSync(join(jail, dirname(library)), { recursive: true });
+        cpSync(library, join(jail, library), { dereference: true });
+      }
+      for (const point of ["proc", "dev"]) mkdirSync(join(jail, point));
+      // The mounts are in a namespace of their own, and end with it.
+      const mount = `mount -t proc proc proc && mount --rbind /dev dev && exec chroot . "$@"`;
+      const inJail = [
+        "/usr/bin/unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "/bin/sh",
+        "-c",
+        mount,
+        "sh",
+      ];
+      const command = [...inJail, "/logmill-agent"];
+      expect(run(["--help"], jail, command).stdout).toStartWith("Usage: logmill-agent");
+      const made = run(["identity", "--state", "/state"], jail, command);
+      expect(made).toEqual({
+        status: 0,
+        stdout: expect.stringMatching(/^[\w-]{43}\n$/),
+        stderr: "",
+      });
+      expect(readdirSync(join(jail, "state")).sort()).toEqual(["device.crt", "device.key"]);
+
+      // The whole way: a receiver outside lets it in and stores its lines.
+      const data = newFolder("data");
+      addDevice(join(data, "devices"), {
+        thumbprint: made.stdout.trim(),
+        name: "jailed",
+        labels: {},
+      });
+      const receiver = await startReceiver(data, "--port", "0");
+      const ship = ["--state", "/state", "--source", "stdin", "--receiver", receiver.url];
+      const shipped = run(ship, jail, command, "one\ntwo\n");
+      expect([shipped.status, shipped.stdout]).toEqual([0, ""]);
+      await receiver.program.stop();
+      const texts: string[] = [];
+      for await (const { text } of readNew(new FolderStorage(data), new Map())) {
+        for (const block of readBlocks(text ?? "")) {
+          expect(block.header).toMatchObject({ device: "jailed", source: "app:stdin" });
+          forEachRecord(block.text, ({ flag, text }) => flag === "-" && texts.push(text), () => {});
+        }
+      }
+      expect(texts).toEqual(["one", "two"]);
+    },
+    60_000,
+  );
 });
 
 describe("a build", () => {
