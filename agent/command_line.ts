@@ -39,7 +39,7 @@ export const options = {
   run: {
     type: "text",
     unit: "folder",
-    help: "for the status file (default: RUNTIME_DIRECTORY or --state)",
+    help: "tmpfs for what is written often, to spare flash (default: RUNTIME_DIRECTORY or none)",
   },
   name: { type: "text", unit: "name", default: "stdin", help: "the program whose lines stdin has" },
   audience: {
@@ -60,7 +60,7 @@ export const options = {
     type: "number",
     unit: "bytes",
     default: limits.diskQueueBytesMax,
-    help: "the most that --spool takes",
+    help: "the most that --spool takes, for each source",
   },
   "max-rate": {
     type: "number",

@@ -83,6 +83,15 @@ test("what the ring still has is safe there, until a quarter of it is left", asy
   expect(answers).toEqual([true, true, true, false, false]);
 });
 
+test("what can't be known to be in the ring isn't taken for safe, and nothing breaks", () => {
+  // Each look opens the device: where too many files are open, that once ended the agent.
+  const { ring, source } = setUp([line(0)]);
+  ring.oldestSeq = () => {
+    throw new Error("EMFILE");
+  };
+  expect(source.safe()).toBe(false);
+});
+
 describe("the kernel's ring as a source", () => {
   test("gives its records as they are, under the boot id", async () => {
     const { source, observed } = setUp([line(0), line(1)]);

@@ -58,7 +58,13 @@ export class KmsgSource implements Source {
    * then what is evicted from memory is in the ring no more.
    */
   safe(): boolean {
-    const oldest = this.options.ring.oldestSeq();
+    let oldest;
+    try {
+      oldest = this.options.ring.oldestSeq();
+    } catch {
+      // No file can be opened now. What is read is lost to memory at most, and not without a gap.
+      return false;
+    }
     if (oldest === undefined) return true;
     const stillThere = this.#nextSeq - oldest;
     this.#ringRecords = Math.max(this.#ringRecords, stillThere);

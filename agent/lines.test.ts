@@ -17,7 +17,8 @@ function setUp(chunks: Array<string | Uint8Array> = [], { open = false } = {}) {
     cancel: () => void (cancelled = true),
   });
   let usec = 100;
-  const source = new LinesSource({ source: "app:demo", boot: "b1", input, nowUs: () => usec++ });
+  const names = { source: "app:demo", boot: "b1" };
+  const source = new LinesSource({ ...names, input, nowUs: () => usec++, sleep: settle });
   return { source, cancelled: () => cancelled };
 }
 
@@ -77,6 +78,18 @@ describe("lines on standard input", () => {
     }
     expect(limits.flushBytes + 4 * limits.rawLineBytesMax + 100)
       .toBeLessThan(limits.uploadFrameTextBytesMax);
+  });
+
+  test("that were printed before the source is closed are read, also half of one", async () => {
+    // It once threw away what it had taken from the pipe.
+    const { source } = setUp(["one\n", "two\nthr", "ee\nfour"], { open: true });
+    source.close();
+    expect((await readAll(source)).map(({ text }) => text)).toEqual([
+      "one",
+      "two",
+      "three",
+      "four",
+    ]);
   });
 
   test("end where the source is closed, even in the middle of a wait", async () => {

@@ -117,6 +117,16 @@ describe("an outbox without room", () => {
     expect(gaps).toEqual(["evicted 5-6: 2", "evicted 7-9: 3"]);
   });
 
+  test("joins gaps that were apart while one was on its way", () => {
+    const { outbox } = full(12);
+    outbox.inFlight = 6;
+    for (let seq = 12; seq < 15; seq++) outbox.push(sized(10 * kib, seq));
+    outbox.inFlight = 0;
+    for (let seq = 15; seq < 18; seq++) outbox.push(sized(10 * kib, seq));
+    const gaps = contents(outbox).filter((item) => typeof item === "string");
+    expect(gaps).toEqual(["evicted 5-12: 8"]);
+  });
+
   test("says again the gaps that evicted frames had in them", () => {
     const { outbox } = full(5);
     const gap = gapRecord(5, 1, { first: 3, last: 4, count: 2, cause: "overrun" });

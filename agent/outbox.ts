@@ -121,19 +121,16 @@ export class Outbox {
       if (at >= this.inFlight && bytes > this.#bytesMax / 2) break;
     }
     // The gap of what went before is where the next one goes.
-    const before = this.#frames[at - 1];
-    return before && at > this.inFlight && this.#evicted.has(before) ? at - 1 : at;
+    while (at > this.inFlight && this.#evicted.has(this.#frames[at - 1]!)) at--;
+    return at;
   }
 
   #evict(): void {
     const at = this.#middle();
     const known = this.#evicted.get(this.#frames[at]!);
     const victim = this.#frames[known ? at + 1 : at]!;
-    const range = victim.range ?? this.#evicted.get(victim);
-    const whole = join(known, {
-      ...(range ?? { first: Infinity, last: -1, count: 0 }),
-      gaps: victim.gaps,
-    });
+    const { range = { first: Infinity, last: -1, count: 0 }, gaps } = victim;
+    const whole = join(known, this.#evicted.get(victim) ?? { ...range, gaps });
     this.#options.evicted?.(victim.range?.count ?? 0);
     const gap = this.#gapFrame(whole);
     this.#replace(at, known ? 2 : 1, gap);

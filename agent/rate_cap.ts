@@ -61,6 +61,10 @@ export class RateCap implements Source {
     return this.inner.stream;
   }
 
+  get over(): boolean {
+    return this.inner.over ?? false;
+  }
+
   async read(): Promise<LogRecord[] | undefined> {
     while (!this.#ended) {
       this.#reading ??= this.inner.read();

@@ -1,5 +1,5 @@
 /** `logmill-agent run`: the sources that the options name, each with its pipeline, until it is stopped. */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { isName } from "../shared/block.ts";
@@ -9,10 +9,13 @@ import { signToken } from "../shared/token.ts";
 import { Checkpoint, type Position } from "./checkpoint.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import type { AgentOptions } from "./command_line.ts";
+import { DiskSpool } from "./disk_spool.ts";
 import { diedBoot } from "./died_boot.ts";
 import { FilesFollower } from "./files/follow_files.ts";
 import { bootId, KernelClock } from "./kernel_clock.ts";
+import { Leftover, leftovers } from "./leftovers.ts";
 import { LinesSource } from "./lines.ts";
+import { journaldProblem } from "./logos/journald.ts";
 import { devkmsgProblem, openKmsgWriter } from "./logos/kmsg_writer.ts";
 import { serveLogosSocket } from "./logos/socket.ts";
 import { watchNetwork } from "./network_watch.ts";
@@ -25,6 +28,8 @@ import { RateCap } from "./rate_cap.ts";
 import { keepRefused } from "./refused.ts";
 import { openRing } from "./ring.ts";
 import type { Source } from "./source.ts";
+import { SparingCheckpoint } from "./sparing_checkpoint.ts";
+import { SpoolQueue } from "./spool_queue.ts";
 import { Status } from "./status.ts";
 import { openSyslog } from "./syslog.ts";
 
@@ -46,7 +51,7 @@ export async function runAgent(
   const unknown = wanted.find((name) => !["kmsg", "stdin", "none"].includes(name));
   if (unknown) throw new Error(`Cannot ship ${unknown}: a source must be kmsg, stdin or none`);
   if (wanted.includes("kmsg")) await agent.shipKernelLog();
-  if (wanted.includes("stdin")) agent.shipStdin(stdin);
+  if (wanted.includes("stdin")) await agent.shipStdin(stdin);
   if (values.file.length > 0) agent.followFiles();
   if (values.syslog !== undefined) await agent.takeSyslog(values.syslog);
   if (values["logos-socket"] !== undefined) await agent.serveLogos(values["logos-socket"]);
@@ -57,12 +62,17 @@ class Agent {
   readonly #boot = bootId();
   readonly #kernelClock = new KernelClock(clock.monotonicMs);
   readonly #clockWatch = new ClockWatch(clock);
+  /** Gone with the boot: what is written often goes there. */
+  readonly #runFolder: string | undefined;
   readonly #status: Status;
   readonly #transform: PipelineOptions["transform"];
   readonly #pipelines = new Set<Pipeline>();
   readonly #running: Array<Promise<unknown>> = [];
   /** In the order in which they are to be stopped: who writes before who reads. */
   readonly #closers: Array<() => void | Promise<void>> = [];
+  #stopping = false;
+  /** What is to be done at the very end. */
+  readonly #lastly: Array<() => Promise<void>> = [];
   readonly #shipped: string[] = [];
 
   constructor(
@@ -70,15 +80,18 @@ class Agent {
     private readonly identity: Identity,
     private readonly say: (text: string) => void,
   ) {
-    const folder = values.run ?? process.env["RUNTIME_DIRECTORY"]?.split(":")[0] ?? values.state;
-    this.#status = new Status({ folder, version, clock, warn: say });
+    this.#runFolder = values.run ?? process.env["RUNTIME_DIRECTORY"]?.split(":")[0];
+    if (this.#runFolder !== undefined) mkdirSync(this.#runFolder, { recursive: true });
+    const folder = this.#runFolder ?? values.state;
+    const everyMs = this.#runFolder === undefined ? limits.statusOnFlashMs : limits.statusMs;
+    this.#status = new Status({ folder, version, clock, everyMs, warn: say });
     this.#transform = transformOf(values);
   }
 
   /** The last words of boots that died, what the ring has of them, and then this boot as it goes on. */
   async shipKernelLog(): Promise<void> {
     const { state, pstore } = this.values;
-    const checkpoint = new Checkpoint(join(state, "checkpoint-kmsg.json"), this.say);
+    const checkpoint = this.#kmsgCheckpoint();
     const position = await checkpoint.load();
     const died = await diedBoot(state, this.#boot, position, this.say);
     const { old, current, ringSurvived } = openKmsgSources({
@@ -98,18 +111,31 @@ class Agent {
       for (const boot of old) await this.#ship(boot, { checkpoint });
     })();
     this.#running.push(before);
-    this.#start(this.#capped(current), { checkpoint, after: before }, position);
+    const source = await this.#spooled(this.#capped(current));
+    this.#start(source, { checkpoint, after: before }, position);
+  }
+
+  /** On flash alone where there is no folder that is only the boot's. */
+  #kmsgCheckpoint(): Checkpoint | SparingCheckpoint {
+    const file = "checkpoint-kmsg.json";
+    const lasting = new Checkpoint(join(this.values.state, file), this.say);
+    if (this.#runFolder === undefined) return lasting;
+    const volatile = new Checkpoint(join(this.#runFolder, file), this.say);
+    const sparing = new SparingCheckpoint(volatile, lasting, clock.monotonicMs);
+    this.#lastly.push(() => sparing.flush());
+    return sparing;
   }
 
   /** Its stream ends with this process: there is nothing to keep for the next one. */
-  shipStdin(input: ReadableStream<Uint8Array>): void {
+  async shipStdin(input: ReadableStream<Uint8Array>): Promise<void> {
     const source = `app:${this.values.name}`;
     if (!isName(source)) {
       throw new Error(
         `Cannot use --name ${this.values.name} because it must be letters, digits and ._:@+-`,
       );
     }
-    this.#start(this.#capped(new LinesSource({ ...this.#stamp, source, input })));
+    const lines = new LinesSource({ ...this.#stamp, source, input });
+    this.#start(await this.#spooled(this.#capped(lines)));
   }
 
   followFiles(): void {
@@ -128,12 +154,12 @@ class Agent {
 
   async takeSyslog(path: string): Promise<void> {
     const { sleep } = clock;
-    this.#start(this.#capped(await openSyslog({ ...this.#stamp, path, sleep, report: this.say })));
+    const syslog = await openSyslog({ ...this.#stamp, path, sleep, report: this.say });
+    this.#start(await this.#spooled(this.#capped(syslog)));
   }
 
   async serveLogos(path: string): Promise<void> {
-    const problem = devkmsgProblem();
-    if (problem) this.say(problem);
+    for (const problem of [devkmsgProblem(), journaldProblem()]) if (problem) this.say(problem);
     const writer = openKmsgWriter();
     const socket = await serveLogosSocket(path, {
       write: writer.write,
@@ -153,6 +179,7 @@ class Agent {
     const offline = () => [...this.#pipelines].some(({ uploader }) => uploader.offlineMs > 0);
     const stopped = Promise.withResolvers<void>();
     const stop = async () => {
+      this.#stopping = true;
       void clock.sleep(limits.stopMs).then(stopped.resolve);
       for (const close of this.#closers) await close();
       wake();
@@ -163,6 +190,7 @@ class Agent {
     void watchNetwork(offline, wake, clock.sleep);
     void this.#status.keepWriting();
     await Promise.race([Promise.all(this.#running), stopped.promise]);
+    for (const last of this.#lastly) await last();
     return 0;
   }
 
@@ -179,6 +207,30 @@ class Agent {
   #capped(source: Source): Source {
     const bytesPerSecond = this.values["max-rate"];
     return bytesPerSecond === undefined ? source : new RateCap(source, { bytesPerSecond, clock });
+  }
+
+  /** With a disk behind it for a long outage, if there is one; what a previous run left is shipped. */
+  async #spooled(source: Source): Promise<Source> {
+    const { spool: folder, "spool-bytes": bytesMax } = this.values;
+    if (folder === undefined) return source;
+    try {
+      const path = join(folder, source.source);
+      const queue = await SpoolQueue.open(path, { bytesMax, warn: this.say });
+      const spool = new DiskSpool(source, { queue, clock, report: this.say });
+      this.#running.push(this.#shipLeftovers(queue));
+      this.#lastly.push(() => queue.close());
+      return spool;
+    } catch (error) {
+      this.say(`Cannot spool to ${folder}: ${(error as Error).message}. Memory is all there is.`);
+      return source;
+    }
+  }
+
+  async #shipLeftovers(queue: SpoolQueue): Promise<void> {
+    for await (const left of leftovers(queue, this.#boot)) {
+      if (this.#stopping) break;
+      await this.#ship(left);
+    }
   }
 
   #start(
@@ -201,11 +253,16 @@ class Agent {
       spoolBytes: () => pipeline.outbox.bytes,
       seq: position?.seq,
     });
-    const pipeline = new Pipeline({
+    const pipeline: Pipeline = new Pipeline({
       ...options,
       source,
       status,
-      acked: (frame) => status.acked(frame),
+      acked: (frame) => {
+        status.acked(frame);
+        // What came from a disk may go from there.
+        const onDisk = source instanceof DiskSpool || source instanceof Leftover;
+        if (onDisk && frame.range) void source.acknowledged(frame.range.last);
+      },
       receivers: this.#receivers,
       token: (nowMs) => signToken(this.identity, audience, nowMs),
       kernelUs: () => this.#kernelClock.nowUs(),

@@ -27,6 +27,9 @@ export interface Source extends StreamNames {
    * `offlineMs` is how long nothing could be sent. Absent: it is always safe.
    */
   safe?(offlineMs: number): boolean;
-  /** Makes a waiting `read` resolve to undefined. */
+  /**
+   * Makes a waiting `read` resolve to undefined. What was there until now is read before, unless it is
+   * still there at the next start. May be called again.
+   */
   close(): void;
 }

@@ -121,8 +121,10 @@ function countGaps(records: readonly LogRecord[], gaps: Map<string, number>): vo
 }
 
 export interface StatusOptions {
-  /** On tmpfs where there is one: it is written every `statusMs`. */
+  /** On tmpfs where there is one. */
   folder: string;
+  /** How often it is written. */
+  everyMs?: number;
   version: string;
   clock: Clock;
   warn: (text: string) => void;
@@ -144,11 +146,11 @@ export class Status {
     return source;
   }
 
-  /** Writes now and every `statusMs`, until the program ends. */
+  /** Writes now and again and again, until the program ends. */
   async keepWriting(): Promise<never> {
     for (;;) {
       await this.write();
-      await this.options.clock.sleep(limits.statusMs);
+      await this.options.clock.sleep(this.options.everyMs ?? limits.statusMs);
     }
   }
 

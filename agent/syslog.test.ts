@@ -86,6 +86,27 @@ describe("the syslog source", () => {
 });
 
 describe("the syslog socket", () => {
+  test("gives others their turn, and can be closed, while somebody sends as fast as it takes", async () => {
+    using folder = new TemporaryFolder();
+    let sent = 0;
+    let open = true;
+    const flood = () =>
+      Promise.resolve({
+        next: () => Buffer.from(`<30>${sent++}`),
+        close: () => void (open = false),
+      });
+    const { clock, source } = await setUp(folder, flood);
+    await clock.advance(3);
+    const before = sent;
+    source.close();
+    expect([sent > before, open]).toEqual([true, false]);
+    const records = (await source.read())!;
+    expect(records.length).toBe(sent);
+    expect(await source.read()).toBeUndefined();
+    await clock.advance(50);
+    expect(sent).toBe(records.length);
+  });
+
   test.skipIf(!has("logger"))("hears util-linux's logger", async () => {
     using folder = new TemporaryFolder();
     const { path, clock, source } = await setUp(folder);

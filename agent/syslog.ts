@@ -24,6 +24,8 @@ const idlePollMs = 50;
 const busyPollMs = 1;
 /** For so many empty looks it still counts as busy. */
 const busyLooks = 100;
+/** Messages taken at a look: somebody may send as fast as we take. */
+const takeMax = 1_000;
 /** RFC 3164, 4.3.3: facility user, level notice. */
 const defaultPrio = 13;
 /** What a queued message takes beside its text. Picked from the air. */
@@ -73,6 +75,8 @@ export class SyslogSource implements Source {
   #nextSeq = 0;
   #closed = false;
   #wake = Promise.withResolvers<void>();
+  /** Takes what has come and hasn't been looked at yet. */
+  lastLook = () => {};
 
   constructor(private readonly options: SyslogOptions) {
     this.boot = options.boot;
@@ -113,6 +117,7 @@ export class SyslogSource implements Source {
 
   /** What came until now is still read. */
   close(): void {
+    if (!this.#closed) this.lastLook();
     this.#closed = true;
     this.#wake.resolve();
   }
@@ -161,15 +166,23 @@ async function receive(
   sleep: (ms: number) => Promise<void>,
 ): Promise<void> {
   let idleLooks = busyLooks;
-  while (!source.closed) {
+  const look = () => {
     idleLooks++;
-    for (let bytes = datagrams.next(); bytes; bytes = datagrams.next()) {
+    for (let taken = 0; taken < takeMax; taken++) {
+      const bytes = datagrams.next();
+      if (!bytes) return;
       source.push(bytes);
       idleLooks = 0;
     }
+  };
+  source.lastLook = () => {
+    look();
+    datagrams.close();
+  };
+  while (!source.closed) {
+    look();
     await sleep(idleLooks < busyLooks ? busyPollMs : idlePollMs);
   }
-  datagrams.close();
 }
 
 async function listen(path: string, source: SyslogSource): Promise<void> {

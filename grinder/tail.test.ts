@@ -8,6 +8,8 @@ import { tail, type TailClock } from "./tail.ts";
 /** A storage that the test breaks and that says news when the test wants it. */
 class Harness {
   failing = false;
+  /** An epoch. */
+  unreadable: string | undefined;
   watchers = 0;
   news = () => {};
   refreshes = 0;
@@ -25,7 +27,10 @@ class Harness {
         if (!this.failing) return storage.list(after);
         return Promise.reject(new StorageError("Cannot list: EIO"));
       },
-      read: (...where) => storage.read(...where),
+      read: (...where) => {
+        if (where[0].epoch !== this.unreadable) return storage.read(...where);
+        return Promise.reject(new StorageError("Cannot read: EIO"));
+      },
       watch: (news) => {
         this.watchers++;
         this.news = news;
@@ -83,6 +88,20 @@ describe("tail", () => {
     const harness = new Harness(mill);
     harness.failing = true;
     await expect(harness.start(true)).rejects.toThrow(StorageError);
+  });
+
+  test("with once keeps what it could read of other epochs before it fails", async () => {
+    await using mill = new Mill();
+    const [bad, good] = [await mill.receiver("r1"), await mill.receiver("r2")];
+    await bad.store(block(lines(0, 4)));
+    await good.store(block(lines(5, 9)));
+    const harness = new Harness(mill);
+    harness.unreadable = bad.epoch.epoch;
+    await expect(harness.start(true)).rejects.toThrow(StorageError);
+    mill.reopen();
+    expect(seqsOf(mill.events())).toEqual([5, 6, 7, 8, 9]);
+    await mill.grindAll();
+    expect(seqsOf(mill.events())).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
   test("takes up news at once, without waiting for the poll", async () => {

@@ -66,7 +66,12 @@ class Reader {
         if (stop.aborted) return "batch";
       }
     } catch (error) {
-      if (this.options.once || !(error instanceof StorageError)) throw error;
+      if (!(error instanceof StorageError)) throw error;
+      if (this.options.once) {
+        // What could be read needn't be read again.
+        grind.commit(this.clock.nowMs());
+        throw error;
+      }
       this.#failed(error);
       return "batch";
     }

@@ -88,10 +88,12 @@ export const limits = {
   rateBurstMs: 10_000,
   /** Dropped records wait so long for one that passes, before their gap is said without one. */
   rateGapMs: 10_000,
-  /** The agent's status is written so often; it may be on flash. */
+  /** The agent's status is written so often, where that is on tmpfs, */
   statusMs: 10_000,
+  /** ... and where it is on flash. */
+  statusOnFlashMs: 60_000,
   /** A status older than this is of an agent that doesn't run any more, or hangs. */
-  statusOldMs: 60_000,
+  statusOldMs: 180_000,
   /** One read from /dev/kmsg: the kernel skips a record that doesn't fit. */
   kmsgReadBytes: 8 * KiB,
   /** Dumps of dead boots read at one start: some ramoops regions of the usual 1 MiB. */
@@ -122,6 +124,14 @@ export const limits = {
   diskQueueSegmentBytes: 1 * MiB,
   /** What the disk queue holds, unless told otherwise: two days of the article's 50 MB. */
   diskQueueBytesMax: 100 * MiB,
+  /** Nothing could be sent for so long: what memory can't take goes to the disk, which may be flash. */
+  diskSpoolAfterMs: 60_000,
+  /** A disk that failed, or had no room, is tried again after so long. */
+  diskSpoolRetryMs: 60_000,
+  /** The least that a disk spool can do with: 16 segments, each of some appends. */
+  diskSpoolBytesMin: 1 * MiB,
+  /** Places in a spool that are remembered until acknowledged; beyond it they get coarser. */
+  diskSpoolPlacesMax: 4_000,
 
   // --- grinder ----------------------------------------------------------------------------------
   /** Compressed bytes read from storage at a time. */
@@ -190,10 +200,13 @@ assertRelation(l.ackTimeoutMs >= 5 * l.ackIntervalMs, "several acknowledgements 
 assertRelation(l.flushMsMax < l.ackTimeoutMs, "a slow flush isn't taken for a dead receiver");
 assertRelation(l.backoffBaseMs <= l.intervalMs, "back-off starts below the normal interval");
 assertRelation(l.postMsMin <= l.postMsMax, "a POST's shortest time is below its longest");
-assertRelation(l.statusOldMs >= 3 * l.statusMs, "a status written late isn't taken for old");
+assertRelation(l.statusOldMs >= 3 * l.statusOnFlashMs, "a status written late isn't taken for old");
 assertRelation(l.rateGapMs > l.rateBurstMs / 2, "a bucket is half full before its gap is said");
 assertRelation(l.flushBytes <= l.uploadFrameTextBytesMax, "a flush fits a frame");
 assertRelation(8 * l.flushBytes <= l.spoolBytesMax, "several flushes fit the spool");
+assertRelation(16 * l.flushBytes <= l.diskSpoolBytesMin, "a flush fits a disk spool's segment");
+assertRelation(4 * l.rawLineBytesMax < l.diskSpoolBytesMin / 2, "an escaped line fits half of it");
+assertRelation(l.diskSpoolBytesMin <= l.diskQueueBytesMax, "a disk spool may be as it comes");
 assertRelation(
   l.pstoreFilesMax <= l.pstoreRememberedMax,
   "no dump that is looked at is forgotten",

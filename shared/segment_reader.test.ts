@@ -49,7 +49,7 @@ class Memory implements Storage {
     );
   }
 
-  read(at: { segment: number }, offset: number, length: number): Promise<Uint8Array> {
+  read(at: EpochName & { segment: number }, offset: number, length: number): Promise<Uint8Array> {
     this.readBytesMax = Math.max(this.readBytesMax, length);
     const isBroken = this.broken.some(([segment, from]) =>
       segment === at.segment && offset >= from

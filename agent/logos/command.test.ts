@@ -1,5 +1,13 @@
 import { spawn } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
@@ -22,7 +30,9 @@ writeFileSync(
   `import { runLogos } from ${
     JSON.stringify(fileURLToPath(new URL("command.ts", import.meta.url)))
   };
-process.exit(await runLogos(process.argv.slice(2), ${JSON.stringify(paths)}));
+process.exit(await runLogos(process.argv.slice(2), ${JSON.stringify(paths)}, ${
+    JSON.stringify(folder.path)
+  }));
 `,
 );
 
@@ -100,6 +110,21 @@ describe("logos NAME", () => {
       "logmill-agent: Cannot log every line because kernel.printk_devkmsg",
     );
     expect(stderr.trimEnd().split("\n").length).toBe(1);
+  });
+
+  test("says what to do where journald copies the journal, to which it writes, to the log", async () => {
+    for (const path of [paths.kmsg, paths.printkDevkmsg]) writeFileSync(path, "on\n");
+    mkdirSync(join(folder.path, "etc/systemd"), { recursive: true });
+    writeFileSync(join(folder.path, "etc/systemd/journald.conf"), "[Journal]\nForwardToKMsg=1\n");
+    const journal = openSync(join(folder.path, "journal"), "w");
+    const { dev, ino } = fstatSync(journal, { bigint: true });
+    const env = { ...process.env, LOGOS_DEBUG: "", JOURNAL_STREAM: `${dev}:${ino}` };
+    const child = spawn(bunPath, [entry, "app"], { env, stdio: ["ignore", "ignore", journal] });
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(0);
+    closeSync(journal);
+    const said = readFileSync(join(folder.path, "journal"), "utf8");
+    expect(said).toStartWith("logmill-agent: Cannot log each line once because journald must not");
+    expect(said.trimEnd().split("\n").length).toBe(1);
   });
 
   test("that can't write says what to do, and ends with 1", async () => {

@@ -7,6 +7,7 @@ import type { Readable } from "node:stream";
 import { isatty } from "node:tty";
 import { programOptions } from "../../shared/options.ts";
 import { burstBytesDefault, burstBytesMin, dayBytesDefault, dayBytesMin } from "./bucket.ts";
+import { journaldProblem } from "./journald.ts";
 import {
   devkmsgProblem,
   type KmsgPaths,
@@ -37,12 +38,16 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
  * Runs until the input ends, or CMD, or SIGTERM comes. Returns the exit status: CMD's own (128 + N if
  * signal N ended it), else 0; 1 if /dev/kmsg can't be written, 2 if the words are off.
  */
-export async function runLogos(argv: string[], paths: KmsgPaths = kmsgPaths): Promise<number> {
+export async function runLogos(
+  argv: string[],
+  paths: KmsgPaths = kmsgPaths,
+  root = "/",
+): Promise<number> {
   const { words, command, pmsg } = parseWords(argv);
   let writer: RecordWriter | undefined;
   try {
     const program = parseProgram(words);
-    writer = openWriter(pmsg, paths);
+    writer = openWriter(pmsg, paths, root);
     const { write } = writer;
     const logos = new Logos({ ...program, write, nowMs: () => performance.now() });
     return await runWith(logos, command);
@@ -65,13 +70,13 @@ function parseWords(argv: string[]): { words: string[]; command: string[]; pmsg:
   return { words: positionals, command, pmsg: values.pmsg };
 }
 
-function openWriter(pmsg: boolean, paths: KmsgPaths): RecordWriter {
+function openWriter(pmsg: boolean, paths: KmsgPaths, root: string): RecordWriter {
   if (Number(process.env["LOGOS_DEBUG"]) >= 1) {
     return { write: writeStdout, close: () => {} };
   }
-  const problem = devkmsgProblem(paths);
+  const problems = [devkmsgProblem(paths), journaldProblem(root)];
   const writer = openKmsgWriter({ pmsg, paths });
-  if (problem !== undefined) say(problem);
+  for (const problem of problems) if (problem !== undefined) say(problem);
   return writer;
 }
 

@@ -12,7 +12,8 @@ import { FolderStorage } from "../../shared/storage/folder.ts";
 import { type JournalStream, readJournal } from "../fleet/journal.ts";
 import { type AggregateLine, CheckedAggregates, EventSeconds } from "./aggregates.ts";
 import { type EventLine, ExpectedEvents } from "./events.ts";
-import { type StoredStream, StoredStreams, streamKey } from "./streams.ts";
+import { type Doubtful, LastWords } from "./last_words.ts";
+import { type Distinct, type StoredStream, StoredStreams, streamKey } from "./streams.ts";
 import {
   emptyStream,
   emptyTotals,
@@ -42,8 +43,11 @@ export async function verify(options: VerifyOptions): Promise<Verdict> {
   const { data, out = data, journal, rules } = options;
   const entries = journal === undefined ? [] : await readJournal(journal);
   const expected = new ExpectedEvents(rules === undefined ? [] : await loadRules(rules));
-  const storage = new StoredStreams((record) => expected.expect(record));
-  await storage.read(new FolderStorage(data));
+  const segments = new FolderStorage(data);
+  const words = rules === undefined ? new LastWords() : await LastWords.of(segments);
+  const storage = new StoredStreams((found) => expectRecord(expected, words, found));
+  await storage.read(segments);
+  for (const doubtful of words.rest()) expectDoubtful(expected, doubtful);
   const books = new Books();
   for (const [key, stream] of storage.streams) books.addStored(key, stream);
   for (const entry of entries) books.addAcked(entry, storage.streams.get(streamKey(entry))?.stored);
@@ -51,6 +55,17 @@ export async function verify(options: VerifyOptions): Promise<Verdict> {
   books.totals.badLines = storage.totals.badLines;
   if (rules !== undefined) await checkOutputs(out, expected, entries, books);
   return books.verdict();
+}
+
+function expectRecord(expected: ExpectedEvents, words: LastWords, found: Distinct): void {
+  const taken = words.take(found);
+  if (taken === undefined) expected.expect(found);
+  else if (taken !== "later") expectDoubtful(expected, taken);
+}
+
+function expectDoubtful(expected: ExpectedEvents, { found, lines, counts }: Doubtful): void {
+  if (counts) expected.expect(found, lines);
+  else expected.allow(found, lines);
 }
 
 /** What is found, by stream and in total. */
@@ -138,6 +153,11 @@ async function checkOutputs(
     books.stream(streamKey(event), event)[`${found}Events`]++;
     books.example(`${where}: ${found}: ${event.rule} of ${streamKey(event)} ${event.seq}`);
   }, badLine);
+  for (const event of expected.tooMany()) {
+    books.stream(streamKey(event), event).duplicateEvents++;
+    const { rule, seq } = event;
+    books.example(`${streamKey(event)}: the ${rule} event of ${seq} is another record's as well`);
+  }
   for (const { stream, rule, numbers } of expected.missing()) {
     books.missingEvents(stream, rule, numbers);
   }
