@@ -117,6 +117,13 @@ describe("an outbox without room", () => {
     expect(gaps).toEqual(["evicted 5-6: 2", "evicted 7-9: 3"]);
   });
 
+  test("leaves one gap where a small frame follows the first that went", () => {
+    // It once fitted into the older half, and the next eviction began behind it.
+    const outbox = new Outbox({ bytesMax: 100 * kib });
+    for (let seq = 0; seq < 20; seq++) outbox.push(sized((seq === 6 ? 1 : 9) * kib, seq));
+    expect(contents(outbox).filter((item) => typeof item === "string").length).toBe(1);
+  });
+
   test("joins gaps that were apart while one was on its way", () => {
     const { outbox } = full(12);
     outbox.inFlight = 6;

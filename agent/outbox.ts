@@ -120,9 +120,13 @@ export class Outbox {
       bytes += sizeOf(this.#frames[at]!);
       if (at >= this.inFlight && bytes > this.#bytesMax / 2) break;
     }
-    // The gap of what went before is where the next one goes.
-    while (at > this.inFlight && this.#evicted.has(this.#frames[at - 1]!)) at--;
-    return at;
+    // The gap of what went before is where the next one goes: a small frame may have come between.
+    let near = at;
+    for (let i = at - 1, bytes = 0; i >= this.inFlight && bytes < this.#bytesMax / 8; i--) {
+      bytes += sizeOf(this.#frames[i]!);
+      if (this.#evicted.has(this.#frames[i]!)) near = i;
+    }
+    return near;
   }
 
   #evict(): void {
