@@ -6,7 +6,7 @@ import { FolderStorage } from "../shared/storage/folder.ts";
 import { DeviceLabels } from "./device_labels.ts";
 import { Grind } from "./grind.ts";
 import { RulesError } from "./load_rules.ts";
-import { SlowMatcher } from "./match.ts";
+import { LiteralMatcher } from "./match.ts";
 import { RulesFile } from "./rules_file.ts";
 import { State } from "./state.ts";
 import { StateError } from "./state_file.ts";
@@ -36,7 +36,7 @@ try {
   const state = State.open(out, Date.now(), say);
   const labels = new DeviceLabels(join(values.data, "devices"));
   const windowUs = values.window * 1e6;
-  const matcher = new SlowMatcher(file.rules);
+  const matcher = new LiteralMatcher(file.rules);
   const grind = new Grind({ state, out, matcher, windowUs, labelsOf: labels.of, warn: say });
   const stop = new AbortController();
   process.once("SIGTERM", () => stop.abort());
@@ -50,7 +50,7 @@ try {
     refresh: async () => {
       labels.reload();
       const rules = await file.reload(say);
-      if (rules) grind.matcher = new SlowMatcher(rules);
+      if (rules) grind.matcher = new LiteralMatcher(rules);
     },
     report: say,
   });

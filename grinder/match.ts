@@ -3,6 +3,7 @@
  * be as clever as it likes, as long as it says what `SlowMatcher` says.
  */
 import { type LogRecord, unescapeText } from "../shared/record.ts";
+import { requiredLiterals } from "./literals.ts";
 import { extract, type Extracted, type Rule } from "./rule.ts";
 
 export interface Match extends Extracted<string> {
@@ -23,6 +24,26 @@ export class SlowMatcher implements Matcher {
     const text = unescapeText(record.text);
     const matches: Match[] = [];
     for (const rule of this.rules) {
+      const extracted = extract(rule, text);
+      if (extracted) matches.push({ rule, ...extracted });
+    }
+    return matches;
+  }
+}
+
+/** A rule's regex only where one of the texts is that every match of it holds. */
+export class LiteralMatcher implements Matcher {
+  readonly #tried: Array<{ rule: Rule; literals: string[] | undefined }>;
+
+  constructor(readonly rules: readonly Rule[]) {
+    this.#tried = rules.map((rule) => ({ rule, literals: requiredLiterals(rule.regex) }));
+  }
+
+  match(record: LogRecord): Match[] {
+    const text = unescapeText(record.text);
+    const matches: Match[] = [];
+    for (const { rule, literals } of this.#tried) {
+      if (literals && !literals.some((literal) => text.includes(literal))) continue;
       const extracted = extract(rule, text);
       if (extracted) matches.push({ rule, ...extracted });
     }
