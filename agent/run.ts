@@ -67,6 +67,7 @@ class Agent {
   readonly #status: Status;
   readonly #transform: PipelineOptions["transform"];
   readonly #pipelines = new Set<Pipeline>();
+  readonly #sources = new Set<Source>();
   readonly #running: Array<Promise<unknown>> = [];
   /** In the order in which they are to be stopped: who writes before who reads. */
   readonly #closers: Array<() => void | Promise<void>> = [];
@@ -182,6 +183,7 @@ class Agent {
       this.#stopping = true;
       void clock.sleep(limits.stopMs).then(stopped.resolve);
       for (const close of this.#closers) await close();
+      for (const source of this.#sources) source.close();
       wake();
     };
     process.on("SIGUSR1", wake);
@@ -278,9 +280,11 @@ class Agent {
       fetch,
     });
     this.#pipelines.add(pipeline);
-    this.#closers.push(() => source.close());
+    this.#sources.add(source);
     await pipeline.run();
+    // A file that is rotated every day has as many sources: those that ended must go.
     this.#pipelines.delete(pipeline);
+    this.#sources.delete(source);
   }
 }
 
