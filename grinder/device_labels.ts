@@ -1,25 +1,29 @@
-/** The allow-list's labels of each device by its name, read again when the file changes. */
-import { readFileSync, statSync } from "node:fs";
-import { parseAllowList } from "../shared/allowlist.ts";
+/** The allow-list's labels of each device by its name, read again when the list changes. */
+import { AllowList } from "../shared/allowlist.ts";
+import type { ListPlace } from "../shared/allowlist_place.ts";
 
 export class DeviceLabels {
   #labels = new Map<string, Record<string, string>>();
-  #mtimeMs: number | undefined;
 
-  constructor(private readonly path: string) {
-    this.reload();
+  private constructor(private readonly list: AllowList) {
+    this.#take();
+  }
+
+  static async open(place: ListPlace): Promise<DeviceLabels> {
+    return new DeviceLabels(await AllowList.open(place));
   }
 
   of = (device: string): Record<string, string> => this.#labels.get(device) ?? {};
 
-  /** A file that isn't there, or can't be read now, leaves the labels as they were. */
-  reload(): void {
-    const mtimeMs = statSync(this.path, { throwIfNoEntry: false })?.mtimeMs;
-    if (mtimeMs === undefined || mtimeMs === this.#mtimeMs) return;
-    try {
-      const { devices } = parseAllowList(readFileSync(this.path, "utf8"));
-      this.#labels = new Map([...devices.values()].map(({ name, labels }) => [name, labels]));
-      this.#mtimeMs = mtimeMs;
-    } catch { /* The receiver is who reports it. */ }
+  /** A list that can't be read now leaves the labels as they were: the receiver is who reports it. */
+  async reload(): Promise<void> {
+    if (await this.list.reload()) this.#take();
+  }
+
+  /** So does one that has no devices any more: their records are still being ground. */
+  #take(): void {
+    if (this.list.size === 0) return;
+    const devices = [...this.list.devices()];
+    this.#labels = new Map(devices.map(({ name, labels }) => [name, labels]));
   }
 }
