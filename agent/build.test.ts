@@ -3,7 +3,8 @@ import { cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { addDevice } from "../shared/allowlist.ts";
+import { addDevice } from "../shared/allowlist_edit.ts";
+import { FilePlace } from "../shared/allowlist_file.ts";
 import { readBlocks } from "../shared/block.ts";
 import { forEachRecord } from "../shared/record.ts";
 import { readNew } from "../shared/segment_reader.ts";
@@ -119,7 +120,7 @@ describe("the compiled agent", () => {
 
       // The whole way: a receiver outside lets it in and stores its lines.
       const data = newFolder("data");
-      addDevice(join(data, "devices"), {
+      await addDevice(new FilePlace(join(data, "devices")), {
         thumbprint: made.stdout.trim(),
         name: "jailed",
         labels: {},

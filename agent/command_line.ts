@@ -12,12 +12,27 @@ Usage: logmill-agent [run] [OPTIONS]         ship this machine's logs until it i
                                              put a program's lines into the kernel's log
        logmill-agent omprog [OPTIONS]        take rsyslog's messages (its module omprog)`;
 
+/** Of every command that uploads. */
+export const tlsOptions = {
+  pin: {
+    type: "list",
+    unit: "file|sha256:hex",
+    help: "trust only this certificate of an https receiver (default: the public authorities)",
+  },
+  "client-cert": {
+    type: "flag",
+    unit: "",
+    help: "present this device's certificate in TLS, to a proxy that asks for one",
+  },
+} satisfies Record<string, OptionSpec>;
+
 export const options = {
   receiver: {
     type: "list",
     unit: "url",
     help: "where to ship to; the next is tried on failure (default: http://127.0.0.1:4750)",
   },
+  ...tlsOptions,
   source: { type: "list", unit: "source", help: "kmsg, stdin or none (default: kmsg)" },
   file: {
     type: "list",

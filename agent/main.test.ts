@@ -3,7 +3,8 @@ import { chownSync, existsSync, readdirSync, readFileSync, rmSync } from "node:f
 import { join } from "node:path";
 import process from "node:process";
 import { afterAll, describe, expect, test } from "bun:test";
-import { addDevice } from "../shared/allowlist.ts";
+import { addDevice } from "../shared/allowlist_edit.ts";
+import { FilePlace } from "../shared/allowlist_file.ts";
 import { readBlocks } from "../shared/block.ts";
 import { loadIdentity } from "../shared/identity.ts";
 import { decodeSegment } from "../shared/segment_reader.ts";
@@ -43,7 +44,8 @@ async function setUp(folder: TemporaryFolder) {
   const { stdout } = await run(["identity", "--state", state]);
   const { program, url } = await startReceiver(data, "--port", "0", "--name", "r1");
   running.push(program);
-  addDevice(join(data, "devices"), { thumbprint: stdout.trim(), name: "kiosk-7", labels: {} });
+  const allowed = new FilePlace(join(data, "devices"));
+  await addDevice(allowed, { thumbprint: stdout.trim(), name: "kiosk-7", labels: {} });
   await until(async () => {
     const { stdout: token } = await run(["token", "--state", state]);
     const headers = { Authorization: `Bearer ${token.trim()}` };

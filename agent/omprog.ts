@@ -21,10 +21,13 @@ import { loadIdentity } from "../shared/identity.ts";
 import { limits } from "../shared/limits.ts";
 import { programOptions } from "../shared/options.ts";
 import type { LogRecord } from "../shared/record.ts";
-import { signToken } from "../shared/token.ts";
+import { tokenSource } from "../shared/token.ts";
+import { presenting } from "./client_certificate.ts";
+import { tlsOptions } from "./command_line.ts";
 import { confirmMessages } from "./confirm.ts";
 import { DiskQueue } from "./disk_queue.ts";
 import { bootId, KernelClock } from "./kernel_clock.ts";
+import { fetchOf } from "./pin.ts";
 import { runPipeline } from "./pipeline.ts";
 import { QueuedStreams } from "./queue_source.ts";
 import { parseEscaped } from "./syslog.ts";
@@ -38,6 +41,7 @@ const table = {
     unit: "url",
     help: "where to ship to (default: http://127.0.0.1:4750)",
   },
+  ...tlsOptions,
   state: {
     type: "text",
     unit: "folder",
@@ -69,21 +73,24 @@ export async function runOmprog(argv: string[]): Promise<void> {
       `Cannot use --name ${values.name} because it must be letters, digits and ._:@+-`,
     );
   }
+  const receivers = values.receiver.length > 0 ? [...values.receiver] : ["http://127.0.0.1:4750"];
   const folder = join(values.state, `queue-${values.name}`);
   await lock(folder);
   const identity = await loadIdentity(values.state);
+  const plain = values["client-cert"] ? presenting(values.state, fetch) : fetch;
+  const pinnedFetch = fetchOf([...values.pin], receivers, plain);
   const queue = await DiskQueue.open(folder, { bytesMax: values["queue-bytes"], warn: say });
   const clock = new KernelClock(() => performance.now());
   const streams = new QueuedStreams(queue);
   const shipped = ship(streams, {
-    receivers: values.receiver.length > 0 ? [...values.receiver] : ["http://127.0.0.1:4750"],
-    token: (nowMs) => signToken(identity, values.audience, nowMs),
+    receivers,
+    token: tokenSource(identity, values.audience),
     kernelUs: () => clock.nowUs(),
     wallSynced: () => existsSync("/run/systemd/timesync/synchronized"),
     report: say,
     clock: { nowMs: Date.now, monotonicMs: () => performance.now(), sleep },
     random: Math.random,
-    fetch,
+    fetch: pinnedFetch,
   });
   const numbered = new Numbered(queue, source, () => clock.nowUs());
   await confirmMessages({

@@ -5,8 +5,9 @@ import process from "node:process";
 import { isName } from "../shared/block.ts";
 import { type Identity, loadIdentity } from "../shared/identity.ts";
 import { limits } from "../shared/limits.ts";
-import { signToken } from "../shared/token.ts";
+import { tokenSource } from "../shared/token.ts";
 import { Checkpoint, type Position } from "./checkpoint.ts";
+import { presenting } from "./client_certificate.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import type { AgentOptions } from "./command_line.ts";
 import { DiskSpool } from "./disk_spool.ts";
@@ -20,6 +21,7 @@ import { devkmsgProblem, openKmsgWriter } from "./logos/kmsg_writer.ts";
 import { serveLogosSocket } from "./logos/socket.ts";
 import { watchNetwork } from "./network_watch.ts";
 import { openKmsgSources } from "./persistent_ring.ts";
+import { fetchOf } from "./pin.ts";
 import { Pipeline, type PipelineOptions } from "./pipeline.ts";
 import type { Clock } from "./post.ts";
 import { parsePseudonymKinds, pseudonymiser, readPseudonymKey } from "./pseudonyms.ts";
@@ -66,6 +68,9 @@ class Agent {
   readonly #runFolder: string | undefined;
   readonly #status: Status;
   readonly #transform: PipelineOptions["transform"];
+  readonly #token: PipelineOptions["token"];
+  /** Knows the receivers' certificates, where they are pinned. */
+  readonly #fetch: typeof fetch;
   readonly #pipelines = new Set<Pipeline>();
   readonly #sources = new Set<Source>();
   readonly #running: Array<Promise<unknown>> = [];
@@ -87,6 +92,9 @@ class Agent {
     const everyMs = this.#runFolder === undefined ? limits.statusOnFlashMs : limits.statusMs;
     this.#status = new Status({ folder, version, clock, everyMs, warn: say });
     this.#transform = transformOf(values);
+    this.#token = tokenSource(identity, values.audience);
+    const plain = values["client-cert"] ? presenting(values.state, fetch) : fetch;
+    this.#fetch = fetchOf(values.pin, this.#receivers, plain);
   }
 
   /** The last words of boots that died, what the ring has of them, and then this boot as it goes on. */
@@ -249,7 +257,7 @@ class Agent {
     options: Pick<PipelineOptions, "checkpoint" | "after"> = {},
     position?: Position,
   ): Promise<void> {
-    const { interval, memory, audience, state } = this.values;
+    const { interval, memory, state } = this.values;
     const status = this.#status.source(source.source, {
       waiting: () => pipeline.outbox.frames,
       spoolBytes: () => pipeline.outbox.bytes,
@@ -266,7 +274,7 @@ class Agent {
         if (onDisk && frame.range) void source.acknowledged(frame.range.last);
       },
       receivers: this.#receivers,
-      token: (nowMs) => signToken(this.identity, audience, nowMs),
+      token: this.#token,
       kernelUs: () => this.#kernelClock.nowUs(),
       wallSynced,
       intervalMs: interval === undefined ? undefined : interval * 1000,
@@ -277,7 +285,7 @@ class Agent {
       report: this.say,
       clock,
       random: Math.random,
-      fetch,
+      fetch: this.#fetch,
     });
     this.#pipelines.add(pipeline);
     this.#sources.add(source);

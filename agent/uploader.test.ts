@@ -108,6 +108,19 @@ describe("an uploader", () => {
     }
   });
 
+  test("that is told too_fast sends what waits as a bulk stream, and is live again after it", async () => {
+    const { clock, network, acked, uploader, push } = setUp();
+    push(0, 1);
+    void uploader.run();
+    await clock.until(() => network.last?.seqs.length === 2, minute);
+    network.last.line({ error: "too_fast", acked: 0 });
+    network.onPost = (post) => post.accept();
+    await clock.until(() => network.posts.length === 3, minute);
+    expect(network.posts.map(({ headers }) => headers.get("Logmill-Mode")))
+      .toEqual(["live", "bulk", "live"]);
+    expect(acked).toEqual([0, 1]);
+  });
+
   test("meets a frozen receiver with short POSTs, and tries live again later", async () => {
     const { clock, network, acked, uploader, push } = setUp();
     push(0, 1);

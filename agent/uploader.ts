@@ -46,6 +46,8 @@ export class Uploader {
   #receiver = 0;
   #failures = 0;
   #refusals = 0;
+  /** The receiver found a live stream too fast: the next one says that it is a bulk one. */
+  #tooFast = false;
   #failedSinceMs: number | undefined;
   /** Until then short POSTs are used: something on the way doesn't let answers through early. */
   #shortUntilMs = -Infinity;
@@ -90,7 +92,8 @@ export class Uploader {
     const live = intervalMs === undefined && clock.monotonicMs() >= this.#shortUntilMs;
     const length = jittered(limits.postMsMin, limits.postMsMax, random);
     if (live) {
-      const mode = outbox.textBytes > limits.bulkBytes ? "bulk" : "live";
+      const mode = this.#tooFast || outbox.textBytes > limits.bulkBytes ? "bulk" : "live";
+      this.#tooFast = false;
       return await livePost(options, length, mode);
     }
     // After a failure the back-off was wait enough.
@@ -187,6 +190,7 @@ export class Uploader {
     if (outcome.kind === "refused") this.#refused(outcome.why);
     else {
       if (outcome.stalled) this.#shortUntilMs = clock.monotonicMs() + limits.shortPostsMs;
+      this.#tooFast = outcome.why === "too_fast";
       if (outcome.serverMs !== undefined) this.#skewMs = outcome.serverMs - clock.nowMs();
     }
     const retryAfterMs = outcome.kind === "failed" ? outcome.retryAfterMs : undefined;

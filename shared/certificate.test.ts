@@ -54,16 +54,43 @@ test("a certificate's common name is cut to 64 characters and its alternative na
 });
 
 test("a certificate remade a second later or for another name has another serial number", () => {
-  const serialNumber = (name: string, fromMs: number) =>
+  const serialNumber = (name: string | string[], fromMs: number) =>
     new X509Certificate(selfSignedCertificate(KEY, name, fromMs)).serialNumber;
   const numbers = [serialNumber("a", FROM_MS), serialNumber("a", FROM_MS + 1000)];
-  numbers.push(serialNumber("b", FROM_MS));
-  expect(new Set(numbers).size).toBe(3);
+  numbers.push(serialNumber("b", FROM_MS), serialNumber(["b", "c"], FROM_MS));
+  expect(new Set(numbers).size).toBe(4);
+});
+
+test("a certificate names hosts and addresses, each as what it is", () => {
+  const names = ["logs.example", "127.0.0.1", "::1", "2001:db8::203.0.113.7", "fe80::1%eth0"];
+  const certificate = new X509Certificate(selfSignedCertificate(KEY, names, FROM_MS));
+  expect(certificate.subject).toBe("CN=logs.example");
+  expect(certificate.checkHost("logs.example")).toBe("logs.example");
+  for (const address of ["127.0.0.1", "::1", "2001:db8::cb00:7107"]) {
+    expect([address, certificate.checkIP(address)]).toEqual([address, address]);
+  }
+  expect(certificate.checkIP("127.0.0.2")).toBeUndefined();
+  expect(certificate.subjectAltName).toEndWith("DNS:fe80::1%eth0");
+});
+
+test("a certificate of a P-256 key is signed by it and lasts as long as it is told to", () => {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const validity = { fromMs: 0, untilMs: Date.UTC(9999, 11, 31, 23, 59, 59) };
+  const pem = selfSignedCertificate(privateKey, "logs.example", validity);
+  const certificate = new X509Certificate(pem);
+  expect(certificate.verify(publicKey)).toBe(true);
+  expect(certificate.checkPrivateKey(privateKey)).toBe(true);
+  expect(certificate.ca).toBe(false);
+  expect(Date.parse(certificate.validFrom)).toBe(0);
+  expect(Date.parse(certificate.validTo)).toBe(validity.untilMs);
 });
 
 test("a certificate is refused for another kind of key and for a name with spaces", () => {
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  expect(() => selfSignedCertificate(privateKey, "kiosk-7", FROM_MS)).toThrow("Ed25519");
+  for (const namedCurve of ["P-384", "P-521"]) {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve });
+    expect(() => selfSignedCertificate(privateKey, "kiosk-7", FROM_MS)).toThrow("P-256");
+  }
+  expect(() => selfSignedCertificate(KEY, ["kiosk-7", "kiosk 7"], FROM_MS)).toThrow("printable");
   expect(() => selfSignedCertificate(KEY, "kiosk 7", FROM_MS)).toThrow("printable");
   expect(() => selfSignedCertificate(KEY, "", FROM_MS)).toThrow("printable");
 });

@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { calculateJwkThumbprint } from "jose";
 import type { Device } from "./allowlist.ts";
 import type { Identity } from "./identity.ts";
-import { AuthError, signToken, TokenVerifier } from "./token.ts";
+import { AuthError, signToken, tokenSource, TokenVerifier } from "./token.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 22, 12);
 const NOW_SEC = NOW_MS / 1000;
@@ -224,4 +224,17 @@ test("a token that was refused is not cached", async () => {
   const world = setUp();
   await errorOf("a.b.c", world);
   expect(world.verifier.cacheSize).toBe(0);
+});
+
+test("a source of tokens uses one for two minutes, and signs again where the clock was set", async () => {
+  const token = tokenSource(identity, "logmill");
+  const { verifier, clock } = setUp();
+  const first = await token(NOW_MS);
+  expect(await token(NOW_MS + 119 * SECOND)).toBe(first);
+  const second = await token(NOW_MS + 120 * SECOND);
+  expect(second).not.toBe(first);
+  const earlier = await token(NOW_MS - 3600 * SECOND);
+  expect([first, second].includes(earlier)).toBe(false);
+  clock.nowMs = NOW_MS - 3600 * SECOND;
+  expect((await verifier.verify(`Bearer ${earlier}`)).device.name).toBe("kiosk");
 });

@@ -30,6 +30,8 @@ import { limits } from "./limits.ts";
 
 /** A stolen token is of use for so long; a device signs every 30-90 s anyway, once per POST. */
 const tokenAgeSecMax = 300;
+/** With `clockToleranceSec` on either side a token stays well within its time. */
+const tokenReuseMs = 120_000;
 /** Clocks that NTP keeps are within milliseconds; this also covers those set by hand. */
 const clockToleranceSec = 30;
 
@@ -74,6 +76,29 @@ export function signToken(identity: Identity, audience: string, nowMs: number): 
     .setIssuedAt(issuedAtSec)
     .setExpirationTime(issuedAtSec + tokenAgeSecMax)
     .sign(identity.privateKey);
+}
+
+/**
+ * Tokens of one device, each used for two minutes of its five: a receiver remembers those that it has
+ * verified, and a signature costs either side a hundred times as much as that.
+ *
+ * @returns a token that is good at the given Unix time in milliseconds
+ */
+export function tokenSource(
+  identity: Identity,
+  audience: string,
+): (nowMs: number) => Promise<string> {
+  let token: Promise<string> | undefined;
+  let signedMs = 0;
+  return (nowMs) => {
+    // A clock that was set back makes a token of the future of it.
+    const fresh = nowMs >= signedMs && nowMs - signedMs < tokenReuseMs;
+    if (!token || !fresh) {
+      token = signToken(identity, audience, nowMs);
+      signedMs = nowMs;
+    }
+    return token;
+  };
 }
 
 export interface TokenVerifierOptions {
