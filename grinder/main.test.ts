@@ -1,9 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "bun:test";
+import { hasRead, parseCursorNote } from "../shared/storage/cursors.ts";
 import { FolderStorage } from "../shared/storage/folder.ts";
+import { FolderNotes } from "../shared/storage/folder_notes.ts";
 import { TemporaryFolder } from "../tests/fixtures.ts";
 import { seededRandom } from "../tests/fleet/random.ts";
 import { denoPath, grinderPermissions, Program, root } from "../tests/programs.ts";
@@ -186,6 +189,31 @@ describe("the grinder as a program", () => {
       await grinder.kill();
     }
     expect(run(...bench.options, "--once").status).toBe(0);
+  });
+
+  test("says in the storage how far it has read, under its name, but with --once only under a given one", async () => {
+    await using bench = new Bench();
+    const receiver = await bench.receiver("r1");
+    await receiver.store(block(lines(0, 9)));
+    const notes = new FolderNotes(bench.path);
+    expect(run(...bench.options, "--once").status).toBe(0);
+    expect(await notes.all()).toEqual(new Map());
+    const grinder = await bench.start();
+    await receiver.store(block(lines(10, 19)));
+    while (bench.events().length < 20) await sleep(20);
+    await grinder.stop();
+    expect(run(...bench.options, "--once", "--name", "nightly").status).toBe(0);
+    const all = await notes.all();
+    expect([...all.keys()].sort()).toEqual([hostname(), "nightly"].sort());
+    const [extent] = await bench.storage.list(new Map());
+    for (const text of all.values()) {
+      expect(hasRead(parseCursorNote(text)!, extent!, extent!.length)).toBe(true);
+    }
+    const refused = run(...bench.options, "--name", "a/b");
+    expect([refused.status, refused.stderr]).toEqual([
+      2,
+      "grinder: Cannot use --name a/b because it must be letters, digits and ._:@+-\n",
+    ]);
   });
 
   test("sets a state aside that isn't one, says so, and goes on", async () => {

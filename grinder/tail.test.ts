@@ -14,6 +14,8 @@ class Harness {
   news = () => {};
   refreshes = 0;
   readonly reports: string[] = [];
+  /** Where the cursors stood each time they were published; with `!` at the end. */
+  readonly published: string[] = [];
   readonly stop = new AbortController();
   readonly clock = new FakeClock(midnightMs);
 
@@ -44,6 +46,12 @@ class Harness {
       stop: this.stop.signal,
       refresh: () => Promise.resolve(void this.refreshes++),
       report: (text) => this.reports.push(text),
+      publish: (cursors, last) => {
+        const saved = [...this.mill.state.cursors().values()].map(({ offset }) => offset).join();
+        expect([...cursors.values()].map(({ offset }) => offset).join()).toBe(saved);
+        this.published.push(`${saved}${last ? "!" : ""}`);
+        return Promise.resolve();
+      },
       clock: this.#tailClock(),
     });
   }
@@ -81,6 +89,22 @@ describe("tail", () => {
     expect(seqsOf(mill.events())).toHaveLength(10);
     expect(mill.aggregates().reduce((sum, { count }) => sum + count, 0)).toBe(10);
     expect([harness.watchers, harness.clock.sleeps]).toEqual([0, []]);
+  });
+
+  test("publishes where it stands once that is committed, in the middle of much and at the end", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    for (let frame = 0; frame < 3; frame++) await receiver.store(block(lines(frame, frame)));
+    const harness = new Harness(mill);
+    // As if each frame were a whole batch.
+    Object.defineProperty(mill.grind, "pendingBytes", { get: () => Infinity, set() {} });
+    await harness.start(true);
+    const places = harness.published.map((place) => parseInt(place));
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+    expect(new Set(places).size).toBe(3);
+    expect(harness.published.map((place) => place.endsWith("!"))).toEqual(
+      [...places.slice(1).map(() => false), true],
+    );
   });
 
   test("with once fails where the storage can't be read: nobody would try again", async () => {

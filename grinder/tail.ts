@@ -1,7 +1,7 @@
 /** The running grinder: reads what is new, commits it, and waits for news, until it is stopped. */
 import { limits } from "../shared/limits.ts";
 import { readNew } from "../shared/segment_reader.ts";
-import { type Storage, StorageError } from "../shared/storage/storage.ts";
+import { type Cursors, type Storage, StorageError } from "../shared/storage/storage.ts";
 import type { Done, Grind } from "./grind.ts";
 
 export interface TailClock {
@@ -21,6 +21,8 @@ export interface TailOptions {
   refresh: () => Promise<void>;
   /** Told when the storage can't be read any more, and when it can again. */
   report: (text: string) => void;
+  /** Told after each commit how far that is, and at the end once more. */
+  publish?: (cursors: Cursors, last: boolean) => Promise<void>;
   clock?: TailClock;
 }
 
@@ -39,6 +41,7 @@ export async function tail(options: TailOptions): Promise<void> {
     // Before reading: what comes meanwhile may have been missed.
     news = new AbortController();
     grind.commit(clock.nowMs(), await reader.readAll());
+    await options.publish?.(grind.cursors, false);
     if (once || stop.aborted) break;
     if (clock.nowMs() - refreshedMs >= limits.pollMs) {
       await refresh();
@@ -48,6 +51,7 @@ export async function tail(options: TailOptions): Promise<void> {
     await clock.sleep(limits.pollMs, news.signal);
   } while (!stop.aborted);
   grind.commit(clock.nowMs(), "end");
+  await options.publish?.(grind.cursors, true);
 }
 
 class Reader {
@@ -62,7 +66,10 @@ class Reader {
     try {
       for await (const read of readNew(storage, grind.cursors)) {
         grind.take(read, await grind.tails.storedLines(read, storage));
-        if (grind.pendingBytes >= limits.batchTextBytesMax) grind.commit(this.clock.nowMs());
+        if (grind.pendingBytes >= limits.batchTextBytesMax) {
+          grind.commit(this.clock.nowMs());
+          await this.options.publish?.(grind.cursors, false);
+        }
         if (stop.aborted) return "batch";
       }
     } catch (error) {

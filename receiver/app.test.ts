@@ -6,17 +6,16 @@ import { describe, expect, test } from "bun:test";
 import { parseAck } from "../shared/acks.ts";
 import type { Device } from "../shared/allowlist.ts";
 import { readBlocks } from "../shared/block.ts";
-import { CommitQueue, type Sink } from "../shared/commit_queue.ts";
+import type { Sink } from "../shared/commit_queue.ts";
 import type { Identity } from "../shared/identity.ts";
 import { limits } from "../shared/limits.ts";
 import { decodeSegment } from "../shared/segment_reader.ts";
-import { Semaphore } from "../shared/semaphore.ts";
 import { FolderStorage } from "../shared/storage/folder.ts";
 import { type EpochWriter, StorageError } from "../shared/storage/storage.ts";
-import { signToken, TokenVerifier } from "../shared/token.ts";
+import { signToken } from "../shared/token.ts";
 import { compressFrame } from "../shared/zstd.ts";
 import { newIdentity, settle, TemporaryFolder } from "../tests/fixtures.ts";
-import { Receiver } from "./app.ts";
+import { newReceiver } from "../tests/receiver.ts";
 
 const nowMs = Date.UTC(2026, 10, 22, 12);
 const kiosk = await newIdentity();
@@ -43,6 +42,8 @@ class HeldSink implements Sink {
     this.frames.push(...frames);
   }
 
+  readonly pace = { companyMs: 0, batchBytes: Infinity, parallel: 1 };
+  probe = () => Promise.resolve();
   close = () => Promise.resolve();
 
   /** The next commit of a free sink fails. */
@@ -83,34 +84,40 @@ interface Options {
   live?: number;
   bulk?: number;
   bytes?: number;
+  monotonicMs?: () => number;
 }
 
-function setUp({ sink = new HeldSink(), live = 4, bulk = 2, bytes = 4 << 20 }: Options = {}) {
+function setUp(
+  {
+    sink = new HeldSink(),
+    live = 4,
+    bulk = 2,
+    bytes = 4 << 20,
+    monotonicMs = () => performance.now(),
+  }: Options = {},
+) {
   const devices = new Map<string, Device>();
   const allow = ({ thumbprint }: Identity, name: string) =>
     devices.set(thumbprint, { thumbprint, name, labels: {} });
   allow(kiosk, "kiosk-7");
   allow(router, "router-1");
-  const slots = { live: new Semaphore(live, "live"), bulk: new Semaphore(bulk, "bulk") };
-  const inFlight = new Semaphore(bytes, "bytes in flight");
-  const commits = new CommitQueue(sink);
-  const receiver = new Receiver({
-    commits,
-    tokens: new TokenVerifier({
-      audience: "logmill",
-      allowed: (thumbprint) => devices.get(thumbprint),
-      now: () => nowMs,
-      cacheMax: 10,
-    }),
-    slots,
-    inFlight,
-    nowUs: () => nowMs * 1_000,
+  const { receiver, admission, commits } = newReceiver({
+    sink,
+    allowed: (thumbprint) => devices.get(thumbprint),
+    budget: { liveStreams: live, bulkStreams: bulk, liveBytes: bytes, bulkBytes: bytes },
+    nowMs: () => nowMs,
+    monotonicMs,
     random: () => 0.5,
   });
-  const free = () => [slots.live.available, slots.bulk.available, inFlight.available];
-  const allFree = [live, bulk, bytes];
-  return { receiver, devices, slots, inFlight, commits, free, allFree };
+  const used = () => [
+    admission.open("live"),
+    admission.open("bulk"),
+    ...[admission.bytes.live, admission.bytes.bulk].map((b) => b.permits - b.available),
+  ];
+  return { receiver, admission, devices, commits, used };
 }
+
+const nothing = [0, 0, 0, 0];
 
 const token = (identity: Identity, audience = "logmill", atMs = nowMs) =>
   signToken(identity, audience, atMs);
@@ -204,7 +211,7 @@ describe("an upload", () => {
   test("of frames is stored under the authenticated device's name and nothing else", async () => {
     using folder = new TemporaryFolder();
     const epoch = await new FolderStorage(folder.path).createEpoch("r1");
-    const { receiver, commits, free, allFree } = setUp({ sink: epoch });
+    const { receiver, commits, used } = setUp({ sink: epoch });
     const body = Buffer.concat([frame(0, 2), frame(3, 3)]);
     const forged = { "Logmill-Device": "router-1", "X-Device": "router-1" };
     const response = await receiver.fetch(await request(body, forged));
@@ -216,7 +223,7 @@ describe("an upload", () => {
       "#1 kiosk-7 boot-1 kmsg stream-1 1795348800000000 0 2 3\n" + records(0, 2) +
         "#1 kiosk-7 boot-1 kmsg stream-1 1795348800000000 3 3 1\n" + records(3, 3) + "#end\n",
     );
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("is taken by PUT as well, which is what curl -T sends", async () => {
@@ -230,25 +237,25 @@ describe("an upload", () => {
 
   test("is answered 200 only once it is committed", async () => {
     const sink = new HeldSink({ free: false });
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, used } = setUp({ sink });
     let status: number | undefined;
     const answered = Promise.resolve(receiver.fetch(await request(frame(0, 0))))
       .then((response) => status = response.status);
     await until(() => sink.waiting);
     await settle();
     expect(status).toBeUndefined();
-    expect(free()).not.toEqual(allFree);
+    expect(used()).not.toEqual(nothing);
     await sink.end();
     expect(await answered).toBe(200);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("without a byte is answered 200, and nothing is stored", async () => {
     const sink = new HeldSink();
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, used } = setUp({ sink });
     const response = await receiver.fetch(await request(""));
     expect(await response.json()).toEqual({ acked: 0 });
-    expect([sink.blocks, free()]).toEqual([[], allFree]);
+    expect([sink.blocks, used()]).toEqual([[], nothing]);
   });
 
   test("whose FIRST LAST COUNT lie is stored as it is, under a header line of the right form", async () => {
@@ -329,25 +336,33 @@ describe("a raw upload", () => {
 
   test("of one line of 10 MB is stored in lines that fit, with every byte", async () => {
     const sink = new HeldSink();
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, used } = setUp({ sink });
     const line = Buffer.alloc(10_000_000, "0123456789abcdef");
-    const response = await receiver.fetch(await request(line, raw));
+    const chunks = new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (let at = 0; at < line.length; at += 1 << 20) {
+          controller.enqueue(line.subarray(at, at + (1 << 20)));
+        }
+        controller.close();
+      },
+    });
+    const response = await receiver.fetch(await request(chunks, raw));
     expect(await response.json()).toEqual({ acked: line.length });
     const lines = sink.blocks.flatMap(({ text }) => text.trimEnd().split("\n"));
     expect(Math.max(...lines.map((l) => l.length))).toBeLessThanOrEqual(limits.rawLineBytesMax);
     expect(lines.join("") === line.toString("latin1")).toBe(true);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("of gzip that is cut off, or isn't gzip, is refused", async () => {
-    const { receiver, free, allFree } = setUp();
+    const { receiver, used } = setUp();
     const whole = gzipSync("a\n".repeat(1_000));
     for (const body of [whole.subarray(0, whole.length - 4), Buffer.from("no gzip")]) {
       const headers = { ...raw, "Content-Encoding": "gzip" };
       expect(await answer(await receiver.fetch(await request(body, headers))))
         .toEqual([400, "bad_frame"]);
     }
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 });
 
@@ -415,46 +430,46 @@ describe("checks before the body", () => {
   for (const [what, status, code, headers] of refusals) {
     for (const ack of ["end", "live"]) {
       test(`refuse ${what} with ${status}, Ack: ${ack}`, async () => {
-        const { receiver, free, allFree } = setUp();
+        const { receiver, used } = setUp();
         const { body, wasRead } = untouched();
         const response = await receiver.fetch(
           await request(body, { ...await headers(), "Logmill-Ack": ack }),
         );
         expect(await answer(response)).toEqual([status, code]);
         expect(wasRead()).toBe(false);
-        expect(free()).toEqual(allFree);
+        expect(used()).toEqual(nothing);
       });
     }
   }
 
   test("refuse with 503 and Retry-After when the slots of its mode are taken", async () => {
-    const { receiver, slots, free, allFree } = setUp({ live: 1, bulk: 1 });
+    const { receiver, admission, used } = setUp({ live: 1, bulk: 1 });
     const bodies = [openBody(), openBody()];
     const open = [
       receiver.fetch(await request(bodies[0]!.stream)),
       receiver.fetch(await request(bodies[1]!.stream, { "Logmill-Mode": "bulk" })),
     ];
-    await until(() => slots.live.available + slots.bulk.available === 0);
+    await until(() => admission.open("live") + admission.open("bulk") === 2);
     for (const mode of ["live", "bulk"]) {
       const { body, wasRead } = untouched();
       const response = await receiver.fetch(await request(body, { "Logmill-Mode": mode }));
-      expect(response.headers.get("Retry-After")).toMatch(/^[1-5]$/);
+      expect(response.headers.get("Retry-After")).toMatch(/^([1-9]|[1-5][0-9]|60)$/);
       expect([...await answer(response), wasRead()]).toEqual([503, "busy", false]);
     }
-    // A stranger isn't told of slots.
+    // A full house looks at nobody's papers: a signature costs a hundred times what a refusal does.
     const response = await receiver.fetch(await request("", {}, { by: stranger }));
-    expect(response.status).toBe(403);
+    expect(await answer(response)).toEqual([503, "busy"]);
     for (const body of bodies) body.close();
     expect((await Promise.all(open)).map((r) => r.status)).toEqual([200, 200]);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
     expect((await receiver.fetch(await request(frame(0, 0)))).status).toBe(200);
   });
 
   test("know one mode's slots from the other's", async () => {
-    const { receiver, slots } = setUp({ live: 1, bulk: 1 });
+    const { receiver, admission } = setUp({ live: 1, bulk: 1 });
     const body = openBody();
     const open = receiver.fetch(await request(body.stream, { "Logmill-Mode": "bulk" }));
-    await until(() => slots.bulk.available === 0);
+    await until(() => admission.open("bulk") === 1);
     expect((await receiver.fetch(await request(frame(0, 0)))).status).toBe(200);
     body.close();
     await open;
@@ -465,16 +480,16 @@ describe("Ack: live", () => {
   const live = { "Logmill-Ack": "live" };
 
   test("acknowledges while the body is still open, then says done", async () => {
-    const { receiver, free, allFree } = setUp();
+    const { receiver, used } = setUp();
     const body = openBody();
     const lines = ackLines(await receiver.fetch(await request(body.stream, live)));
     body.send(frame(0, 0));
     expect(await lines.next()).toEqual({ acked: textBytes(0, 0) });
-    expect(free()[0]).toBe(allFree[0]! - 1);
+    expect(used()[0]).toBe(1);
     body.send(frame(1, 1));
     body.close();
     expect(await lines.rest()).toEqual([{ done: true, acked: textBytes(0, 0) + textBytes(1, 1) }]);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("acknowledges nothing that isn't committed", async () => {
@@ -522,14 +537,14 @@ describe("Ack: live", () => {
 
   test("ends with the error of a bad frame; what came before is stored and acknowledged", async () => {
     const sink = new HeldSink({ free: false });
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, used } = setUp({ sink });
     const body = openBody();
     const lines = ackLines(await receiver.fetch(await request(body.stream, live)));
     body.send(Buffer.concat([frame(0, 4), Buffer.from("this is no frame")]));
     await sink.end();
     expect((await lines.rest()).at(-1)).toEqual({ error: "bad_frame", acked: textBytes(0, 4) });
     expect(sink.blocks.map(({ text }) => text)).toEqual([records(0, 4)]);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 });
 
@@ -610,7 +625,7 @@ describe("bad input", () => {
   for (const [what, status, code, bad] of badFrames) {
     test(`${what} is refused and nothing of it is stored; what came before is`, async () => {
       const sink = new HeldSink();
-      const { receiver, free, allFree } = setUp({ sink });
+      const { receiver, used } = setUp({ sink });
       const rssBefore = process.memoryUsage().rss;
       expect(await answer(await receiver.fetch(await request(bad)))).toEqual([status, code]);
       expect(sink.blocks).toEqual([]);
@@ -621,15 +636,15 @@ describe("bad input", () => {
       const live = ackLines(await receiver.fetch(await request(body, { "Logmill-Ack": "live" })));
       expect((await live.rest()).at(-1)).toEqual({ error: code, acked: textBytes(0, 1) });
       expect(process.memoryUsage().rss - rssBefore).toBeLessThan(256 << 20);
-      expect(free()).toEqual(allFree);
+      expect(used()).toEqual(nothing);
     });
   }
 
   test("in an encoding that isn't known is refused with 415", async () => {
-    const { receiver, free, allFree } = setUp();
+    const { receiver, used } = setUp();
     const response = await receiver.fetch(await request("x", { "Content-Encoding": "br" }));
     expect(await answer(response)).toEqual([415, "unsupported_encoding"]);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("a bad frame cancels the rest of the body", async () => {
@@ -670,26 +685,26 @@ describe("bad input", () => {
 
 describe("slots and bytes in flight come back", () => {
   test("after a body that throws, which is said in the log", async () => {
-    const { receiver, slots, free, allFree } = setUp();
+    const { receiver, admission, used } = setUp();
     const seen = mutedErrors();
     for (const ack of ["end", "live"]) {
       const body = openBody();
       const response = receiver.fetch(await request(body.stream, { "Logmill-Ack": ack }));
       body.send(frame(0, 0));
-      await until(() => slots.live.available < allFree[0]!);
+      await until(() => admission.open("live") > 0);
       body.fail(new TypeError("a programmer's mistake"));
       if (ack === "end") expect(await answer(await response)).toEqual([500, "internal"]);
       else {expect((await ackLines(await response).rest()).at(-1)).toMatchObject({
           error: "internal",
         });}
-      expect(free()).toEqual(allFree);
+      expect(used()).toEqual(nothing);
     }
     expect(seen.restore()).toEqual([["a programmer's mistake"], ["a programmer's mistake"]]);
   });
 
   test("after a client that goes away, of which nothing is said in the log", async () => {
     const sink = new HeldSink();
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, used } = setUp({ sink });
     const seen = mutedErrors();
     for (const [round, ack] of ["end", "live"].entries()) {
       const body = openBody();
@@ -702,27 +717,27 @@ describe("slots and bytes in flight come back", () => {
         expect((await ackLines(await response).rest()).at(-1))
           .toEqual({ error: "cut_off", acked: textBytes(0, 0) });
       }
-      expect(free()).toEqual(allFree);
+      expect(used()).toEqual(nothing);
     }
     expect(seen.restore()).toEqual([]);
     expect(sink.blocks.map(({ text }) => text)).toEqual([records(0, 0), records(0, 0)]);
   });
 
   test("after a live client that reads no answer and cancels it", async () => {
-    const { receiver, free, allFree } = setUp();
+    const { receiver, admission, used } = setUp();
     const body = openBody();
     const response = await receiver.fetch(await request(body.stream, { "Logmill-Ack": "live" }));
     body.send(frame(0, 0));
     await response.body!.cancel();
     body.send(frame(1, 1));
     body.close();
-    await until(() => free()[0] === allFree[0]);
-    expect(free()).toEqual(allFree);
+    await until(() => admission.open("live") === 0);
+    expect(used()).toEqual(nothing);
   });
 
   test("after a hundred uploads of every kind at once", async () => {
     const sink = new HeldSink();
-    const { receiver, free, allFree } = setUp({ sink, live: 200, bulk: 200 });
+    const { receiver, used } = setUp({ sink, live: 200, bulk: 200 });
     const responses = await Promise.all(Array.from({ length: 100 }, async (_, i) => {
       if (i % 10 === 0) sink.failNext(new StorageError("disk full"));
       const body = i % 3 === 0 ? frame(i, i).subarray(0, 20) : frame(i, i);
@@ -733,7 +748,7 @@ describe("slots and bytes in flight come back", () => {
       return receiver.fetch(await request(body, headers));
     }));
     await Promise.all(responses.map((response) => response.text()));
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   /** Keeps what is said on stderr; returns the messages of it. */
@@ -753,22 +768,22 @@ describe("slots and bytes in flight come back", () => {
 describe("a commit that fails", () => {
   test("is told as a storage error, and the next upload works", async () => {
     const sink = new HeldSink();
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, used } = setUp({ sink });
     sink.failNext(new StorageError("Cannot write: ENOSPC"));
     const response = await receiver.fetch(await request(frame(0, 0)));
-    expect(response.headers.get("Retry-After")).toMatch(/^[1-5]$/);
+    expect(response.headers.get("Retry-After")).toMatch(/^([1-9]|[1-5][0-9]|60)$/);
     expect(await answer(response)).toEqual([503, "storage"]);
     sink.failNext(new StorageError("Cannot write: ENOSPC"));
     const live = await receiver.fetch(await request(frame(0, 0), { "Logmill-Ack": "live" }));
     expect(await ackLines(live).rest()).toEqual([{ error: "storage", acked: 0 }]);
     expect((await receiver.fetch(await request(frame(0, 0)))).status).toBe(200);
     expect(sink.blocks.length).toBe(1);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("ends an open live stream at once, with what was durable before it", async () => {
     const sink = new HeldSink({ free: false });
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, used } = setUp({ sink });
     const body = openBody();
     const lines = ackLines(
       await receiver.fetch(await request(body.stream, { "Logmill-Ack": "live" })),
@@ -783,7 +798,7 @@ describe("a commit that fails", () => {
     await sink.end();
     expect(await lines.rest()).toEqual([{ error: "storage", acked: textBytes(0, 0) }]);
     expect(body.cancelled).toBeDefined();
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("in the middle of a batch leaves a segment that can be read, and none of it is acknowledged", async () => {
@@ -797,9 +812,11 @@ describe("a commit that fails", () => {
         await epoch.commit(frames.slice(0, 1));
         throw new StorageError("ENOSPC");
       },
+      pace: epoch.pace,
+      probe: () => epoch.probe(),
       close: () => epoch.close(),
     };
-    const { receiver, commits, free, allFree } = setUp({ sink });
+    const { receiver, commits, used } = setUp({ sink });
     expect((await receiver.fetch(await request(frame(0, 0)))).status).toBe(200);
     full = true;
     const big = () => compressFrame(Buffer.from(`#0 1 1 1\n6,1,1,-;${"x".repeat(900_000)}\n`));
@@ -814,13 +831,13 @@ describe("a commit that fails", () => {
     const text = storedText(folder.path, epoch);
     expect(text).toContain(records(0, 0));
     expect(text).toContain(records(2, 2));
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 });
 
 describe("revocation", () => {
   test("cuts the device's open streams and no other's", async () => {
-    const { receiver, devices, slots, free, allFree } = setUp();
+    const { receiver, admission, devices, used } = setUp();
     const bodies = { kiosk: openBody(), end: openBody(), router: openBody() };
     const live = { "Logmill-Ack": "live" };
     const cut = ackLines(await receiver.fetch(await request(bodies.kiosk.stream, live)));
@@ -830,9 +847,9 @@ describe("revocation", () => {
     );
     bodies.kiosk.send(frame(0, 0));
     expect(await cut.next()).toEqual({ acked: textBytes(0, 0) });
-    await until(() => slots.live.available === 1);
+    await until(() => admission.open("live") === 3);
     devices.delete(kiosk.thumbprint);
-    receiver.cutRevoked((thumbprint) => devices.has(thumbprint));
+    admission.cutRevoked((thumbprint) => devices.has(thumbprint));
     expect(await cut.rest()).toEqual([{ error: "revoked", acked: textBytes(0, 0) }]);
     expect(await answer(await ended)).toEqual([503, "revoked"]);
     expect(bodies.kiosk.cancelled).toBeDefined();
@@ -841,14 +858,14 @@ describe("revocation", () => {
     bodies.router.send(frame(5, 5));
     bodies.router.close();
     expect((await other.rest()).at(-1)).toEqual({ done: true, acked: textBytes(5, 5) });
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 });
 
 describe("stop", () => {
   test("ends open streams after acknowledging what was committed, and refuses new ones", async () => {
     const sink = new HeldSink({ free: false });
-    const { receiver, free, allFree } = setUp({ sink });
+    const { receiver, admission, used } = setUp({ sink });
     const body = openBody();
     const lines = ackLines(
       await receiver.fetch(await request(body.stream, { "Logmill-Ack": "live" })),
@@ -859,7 +876,7 @@ describe("stop", () => {
     body.send(frame(0, 0));
     await until(() => sink.waiting);
     let stopped = false;
-    const stop = receiver.stop().then(() => stopped = true);
+    const stop = admission.stop().then(() => stopped = true);
     await settle();
     expect(stopped).toBe(false);
     expect(await answer(await receiver.fetch(await request(frame(1, 1)))))
@@ -869,62 +886,63 @@ describe("stop", () => {
     await sink.end();
     expect((await lines.rest()).at(-1)).toEqual({ error: "stopping", acked: textBytes(0, 0) });
     await stop;
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("wakes an upload that waits for room", async () => {
     const sink = new HeldSink({ free: false });
-    const { receiver, inFlight, free, allFree } = setUp({ sink, bytes: textBytes(0, 0) });
+    const { receiver, admission, used } = setUp({ sink, bytes: textBytes(0, 0) });
     const first = receiver.fetch(await request(frame(0, 0)));
     await until(() => sink.waiting);
     const waiting = receiver.fetch(await request(frame(1, 1)));
-    await until(() => inFlight.waiting === 1);
-    const stop = receiver.stop();
+    await until(() => admission.bytes.live.waiting === 1);
+    const stop = admission.stop();
     expect(await answer(await waiting)).toEqual([503, "stopping"]);
     await sink.end();
     await first;
     await stop;
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 });
 
 describe("bytes in flight", () => {
   test("over the budget end a live stream with busy; what was taken is acknowledged", async () => {
     const sink = new HeldSink({ free: false });
-    const { receiver, inFlight, free, allFree } = setUp({ sink, bytes: textBytes(0, 0) + 10 });
+    const { receiver, admission, used } = setUp({ sink, bytes: textBytes(0, 0) + 10 });
     const body = openBody();
     const lines = ackLines(
       await receiver.fetch(await request(body.stream, { "Logmill-Ack": "live" })),
     );
     body.send(frame(0, 0));
     await until(() => sink.waiting);
-    expect(inFlight.available).toBe(10);
+    expect(admission.bytes.live.available).toBe(10);
     body.send(frame(1, 1));
     await until(() => body.cancelled !== undefined);
     await sink.end();
     expect((await lines.rest()).at(-1)).toEqual({ error: "busy", acked: textBytes(0, 0) });
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 
   test("over the budget make an end stream wait, and it is stored in full", async () => {
     const sink = new HeldSink({ free: false });
-    const { receiver, inFlight, free, allFree } = setUp({ sink, bytes: textBytes(0, 0) + 10 });
+    const { receiver, admission, used } = setUp({ sink, bytes: textBytes(0, 0) + 10 });
     const body = Buffer.concat([frame(0, 0), frame(1, 1), frame(2, 2)]);
     const response = receiver.fetch(await request(body));
     for (let commit = 0; commit < 3; commit++) {
       await until(() => sink.waiting);
-      expect(inFlight.available).toBe(10);
+      expect(admission.bytes.live.available).toBe(10);
       await sink.end();
     }
     expect(await (await response).json()).toEqual({ acked: 3 * textBytes(0, 0) });
     expect(sink.blocks.map(({ header }) => header.first)).toEqual([0, 1, 2]);
-    expect(free()).toEqual(allFree);
+    expect(used()).toEqual(nothing);
   });
 });
 
 describe("the read-idle time-out", () => {
-  test("is set anew at the start and with every chunk", async () => {
-    const { receiver } = setUp();
+  test("is set at the start and with chunks, but not more often than it matters", async () => {
+    let passedMs = 0;
+    const { receiver } = setUp({ monotonicMs: () => passedMs });
     const body = openBody();
     const sent = await request(body.stream);
     const touched: Array<[Request, number]> = [];
@@ -934,10 +952,15 @@ describe("the read-idle time-out", () => {
     expect(touched.map(([, seconds]) => seconds)).toEqual([limits.readIdleMs / 1000]);
     expect(touched[0]![0]).toBe(sent);
     const bytes = frame(0, 0);
-    for (const [i, part] of [bytes.subarray(0, 10), bytes.subarray(10)].entries()) {
-      body.send(part);
+    body.send(bytes.subarray(0, 10));
+    await settle();
+    expect(touched.length).toBe(1);
+    for (const [i, at] of [10, 12].entries()) {
+      passedMs += limits.readIdleMs / 10;
+      body.send(bytes.subarray(at, at + 2));
       await until(() => touched.length === i + 2);
     }
+    body.send(bytes.subarray(14));
     body.close();
     expect((await response).status).toBe(200);
     expect(touched.length).toBe(3);

@@ -1,40 +1,44 @@
-/** The receiver's command line: its options, and the commands that edit its allow-list. */
+/** The receiver's command line: the options to serve with, and the commands that don't serve. */
 import { hostname } from "node:os";
-import { dirname, join } from "node:path";
 import process from "node:process";
-import { addDevice, AllowListError, parseAllowList, removeDevice } from "../shared/allowlist.ts";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { listPlace, openPlaces } from "../shared/allowlist_place.ts";
 import { isName } from "../shared/block.ts";
-import { limits } from "../shared/limits.ts";
+import { parseDurationMs } from "../shared/duration.ts";
+import { limits, receiverBudget } from "../shared/limits.ts";
 import { type OptionSpec, programOptions, UsageError } from "../shared/options.ts";
+import { parseS3Place, s3Options } from "../shared/storage/open.ts";
+import { lifecycleRule } from "../shared/storage/s3_lifecycle.ts";
+import { StorageError } from "../shared/storage/storage.ts";
+import { deviceCommands, deviceOptions, runDeviceCommand } from "./devices.ts";
+import { proxyOptions } from "./proxy_certificate.ts";
+import { readTlsOf, TlsError, tlsOptions } from "./tls.ts";
 
 const usage = `
 Usage: bun run receiver [OPTIONS]                          take uploads and store them
        bun run receiver allow THUMBPRINT --device NAME     let a device in
        bun run receiver revoke THUMBPRINT|NAME             shut it out again, within a second
-       bun run receiver devices                            list those that are let in`;
+       bun run receiver devices                            list those that are let in, or knocked
+       bun run receiver fingerprint                        print the certificate's, for agents' --pin
+       bun run receiver lifecycle --keep 60d               print the rule that has S3 delete what is old`;
 
-const data = {
-  type: "text",
-  unit: "folder",
-  default: "./data",
-  help: "where segments are stored",
-} satisfies OptionSpec;
-const allow = {
-  type: "text",
-  unit: "file",
-  help: "the allow-list (default: `devices` in --data)",
-} satisfies OptionSpec;
-const listOptions = {
-  data,
-  allow,
-  device: { type: "text", unit: "name", help: "allow: the device's name in the logs" },
-  label: { type: "list", unit: "k=v", help: "allow: a label of the device, such as city=Berlin" },
+const placeOptions = {
+  data: {
+    type: "text",
+    unit: "place",
+    default: "./data",
+    help: "where segments are stored: a folder, or s3://BUCKET/PREFIX",
+  },
+  ...s3Options,
+  allow: { type: "text", unit: "file", help: "the allow-list (default: `devices` in --data)" },
 } satisfies Record<string, OptionSpec>;
 
 const serveOptions = {
-  data,
-  allow,
+  ...placeOptions,
+  keep: {
+    type: "text",
+    unit: "time",
+    help: "delete segments older than this, such as 60d, in a folder (default: keep all)",
+  },
   host: { type: "text", unit: "address", default: "127.0.0.1", help: "where to listen" },
   port: {
     type: "number",
@@ -49,87 +53,83 @@ const serveOptions = {
     default: "logmill",
     help: "the service that tokens name",
   },
-  live: {
+  memory: {
     type: "number",
-    unit: "streams",
-    default: limits.liveStreamsMax,
-    help: "live streams open at a time",
+    unit: "MiB",
+    default: limits.receiverMemoryBytes / 2 ** 20,
+    help: "decides how many streams may be open and how much text may wait for the storage",
   },
-  bulk: {
+  "bulk-rate": {
     type: "number",
-    unit: "streams",
-    default: limits.bulkStreamsMax,
-    help: "bulk streams open at a time",
+    unit: "B/s",
+    default: limits.bulkBytesPerSec,
+    help: "a device with a backlog is slowed to this",
   },
+  ...tlsOptions,
+  ...proxyOptions,
 } satisfies Record<string, OptionSpec>;
 
 /** The options to serve with. Runs a command, prints help or an error, and ends, where asked to. */
-export function commandLine(argv: string[]) {
+export async function commandLine(argv: string[]) {
   const word = argv[0] ?? "";
-  if (Object.hasOwn(commands, word)) {
-    const { values, positionals } = programOptions(usage, listOptions, argv.slice(1));
-    process.exit(
-      runCommand(
-        commands[word]!,
-        values.allow ?? join(values.data, "devices"),
-        positionals,
-        values,
-      ),
-    );
-  }
-  const { values, positionals } = programOptions(usage, serveOptions, argv);
-  if (positionals.length > 0) {
-    console.error(`Cannot run \`${positionals[0]}\`: there is no such command. Try --help.`);
-    process.exit(2);
-  }
-  if (!isName(values.name)) {
-    console.error(`Cannot use --name ${values.name} because it must be letters, digits and ._:@+-`);
-    process.exit(2);
-  }
-  return { ...values, allow: values.allow ?? join(values.data, "devices") };
+  return await orExit(async () => {
+    if (Object.hasOwn(deviceCommands, word)) process.exit(await device(word, argv.slice(1)));
+    if (!Object.hasOwn(commands, word)) return served(argv);
+    console.log(commands[word]!(programOptions(usage, serveOptions, argv.slice(1)).values));
+    process.exit(0);
+  });
 }
 
-type Given = { device: string | undefined; label: string[] };
-type Command = (path: string, words: string[], given: Given) => string;
-
-function runCommand(command: Command, path: string, words: string[], given: Given): number {
+/** What an operator can mend is said in a sentence, and the program ends: 2 if it was asked wrongly. */
+export async function orExit<T>(begin: () => T | Promise<T>): Promise<T> {
   try {
-    process.stdout.write(`${command(path, words, given)}\n`);
-    return 0;
+    return await begin();
   } catch (error) {
-    if (!(error instanceof UsageError || error instanceof AllowListError)) throw error;
-    console.error(error.message);
-    return error instanceof UsageError ? 2 : 1;
+    const asked = error instanceof UsageError || error instanceof RangeError;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const expected = asked || error instanceof StorageError || error instanceof TlsError ||
+      /^E[A-Z]+$/.test(code ?? "");
+    if (!expected) throw error;
+    console.error(message);
+    process.exit(asked ? 2 : 1);
   }
 }
 
-const commands: Record<string, Command> = {
-  allow(path, [thumbprint], { device, label }) {
-    if (!thumbprint || !device) throw new UsageError("Usage: allow THUMBPRINT --device NAME");
-    mkdirSync(dirname(path), { recursive: true });
-    addDevice(path, { thumbprint, name: device, labels: readLabels(label) });
-    return `${device} is let in`;
-  },
-  revoke(path, [who]) {
-    if (!who) throw new UsageError("Usage: revoke THUMBPRINT|NAME");
-    if (!removeDevice(path, who)) throw new UsageError(`Cannot revoke ${who}: it isn't in ${path}`);
-    return `${who} is shut out`;
-  },
-  devices(path) {
-    const { devices, problems } = parseAllowList(
-      existsSync(path) ? readFileSync(path, "utf8") : "",
-    );
-    for (const problem of problems) console.error(`${path}: ${problem}`);
-    return [...devices.values()].map(({ thumbprint, name, labels }) =>
-      [thumbprint, name, ...Object.entries(labels).map(([k, v]) => `${k}=${v}`)].join(" ")
-    ).join("\n") || `no devices in ${path}`;
+type Options = ReturnType<typeof programOptions<typeof serveOptions>>["values"];
+
+const commands: Record<string, (options: Options) => string> = {
+  fingerprint: (options) => `sha256:${readTlsOf(options).fingerprint}`,
+  lifecycle({ data, keep }) {
+    const s3 = parseS3Place(data);
+    if (!s3 || !keep) throw new UsageError("Usage: lifecycle --data s3://BUCKET/PREFIX --keep 60d");
+    return lifecycleRule(s3.prefix, Math.ceil(parseDurationMs("--keep", keep) / 86_400_000));
   },
 };
 
-function readLabels(pairs: string[]): Record<string, string> {
-  return Object.fromEntries(pairs.map((pair) => {
-    const at = pair.indexOf("=");
-    if (at < 1) throw new UsageError(`Cannot read --label ${pair} because it must be KEY=VALUE`);
-    return [pair.slice(0, at), pair.slice(at + 1)];
-  }));
+async function device(word: string, argv: string[]): Promise<number> {
+  const { values, positionals } = programOptions(
+    usage,
+    { ...placeOptions, ...deviceOptions },
+    argv,
+  );
+  const places = await openPlaces(values.data, values);
+  const list = listPlace(places, values.allow);
+  return await runDeviceCommand(word, positionals, { ...values, list, places, nowMs: Date.now() });
+}
+
+function served(argv: string[]) {
+  const { values, positionals } = programOptions(usage, serveOptions, argv);
+  if (positionals.length > 0) {
+    throw new UsageError(`Cannot run \`${positionals[0]}\`: there is no such command. Try --help.`);
+  }
+  if (!isName(values.name)) {
+    throw new UsageError(
+      `Cannot use --name ${values.name} because it must be letters, digits and ._:@+-`,
+    );
+  }
+  if (values.keep !== undefined && parseS3Place(values.data)) {
+    throw new UsageError("Cannot use --keep because S3 deletes by its own rule: see `lifecycle`");
+  }
+  const keepMs = values.keep === undefined ? undefined : parseDurationMs("--keep", values.keep);
+  return { ...values, keepMs, budget: receiverBudget(values.memory * 2 ** 20) };
 }

@@ -3,11 +3,12 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "bun:test";
 import { parseAck } from "../shared/acks.ts";
-import { addDevice } from "../shared/allowlist.ts";
+import { addDevice } from "../shared/allowlist_edit.ts";
+import { FilePlace } from "../shared/allowlist_file.ts";
 import { readBlocks } from "../shared/block.ts";
 import { createIdentity } from "../shared/identity.ts";
 import { decodeSegment } from "../shared/segment_reader.ts";
-import { parseCommitted } from "../shared/storage/storage.ts";
+import { readCommitted } from "../shared/storage/folder_files.ts";
 import { signToken } from "../shared/token.ts";
 import { compressFrame } from "../shared/zstd.ts";
 import { TemporaryFolder } from "../tests/fixtures.ts";
@@ -21,7 +22,7 @@ afterAll(async () => {
 /** A folder with a device that is let in, and its Authorization header. */
 async function setUp(data: string) {
   const identity = await createIdentity(join(data, "device"));
-  addDevice(join(data, "devices"), {
+  await addDevice(new FilePlace(join(data, "devices")), {
     thumbprint: identity.thumbprint,
     name: "kiosk-7",
     labels: {},
@@ -55,7 +56,7 @@ function epochs(data: string): string[] {
 /** The blocks of an epoch's segments; a closed one must end in `#end`. */
 function stored(data: string, epoch: string) {
   const folder = join(data, "segments/r1", epoch);
-  const committed = parseCommitted(readFileSync(join(folder, "committed"), "utf8"))!;
+  const committed = readCommitted(folder)!;
   const segments = readdirSync(folder).filter((file) => file.endsWith(".zst")).sort();
   const texts = segments.flatMap((file) => decodeSegment(readFileSync(join(folder, file))))
     .map(({ text, damage }) => text ?? expect.unreachable(damage));
@@ -110,7 +111,7 @@ describe("the receiver's process", () => {
     const { authorization } = await setUp(folder.path);
     const { program, url } = await start(folder.path);
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
-    expect(program.output).toContain("1 devices");
+    expect(program.output).toContain(" devices=1 ");
     const response = await post(url, await authorization(), frame(0));
     expect([response.status, await response.json()]).toEqual([200, { acked: frame0Bytes }]);
     expect(await (await fetch(`${url}healthz`)).text()).toBe("ok\n");
@@ -196,16 +197,16 @@ describe("the allow-list", () => {
     // What is wrong with it is said once, and when it is right again.
     const list = readFileSync(join(folder.path, "devices"), "utf8");
     writeFileSync(join(folder.path, "devices"), `${list}no thumbprint\n`);
-    await program.says(/allow-list: .*line 2/);
+    await program.says(/event=allow_list .*line 2/);
     writeFileSync(join(folder.path, "devices"), list);
-    await program.says(/allow-list: right again/);
+    await program.says(/the allow-list is right again/);
   });
 
   test("that is wrong at the start is told of", async () => {
     using folder = new TemporaryFolder();
     writeFileSync(join(folder.path, "devices"), "no thumbprint\n");
     const { program } = await start(folder.path);
-    await program.says(/allow-list: .*line 1/);
+    await program.says(/event=allow_list .*line 1/);
   });
 });
 
@@ -251,7 +252,7 @@ describe("the receiver's command line", () => {
     const { status, stdout } = await receiver("--help");
     expect(status).toBe(0);
     for (
-      const name of ["data FOLDER", "host ADDRESS", "port PORT", "live STREAMS", "audience NAME"]
+      const name of ["data PLACE", "host ADDRESS", "port PORT", "memory MIB", "audience NAME"]
     ) {
       expect(stdout).toMatch(new RegExp(`--${name} .*\\(default: [^)]+\\)`));
     }

@@ -38,17 +38,37 @@ describe("an acknowledgement line", () => {
 });
 
 /** An answer whose body is "received" by the test. */
-function setUp() {
+function setUp(flushMs?: () => number) {
   let durable!: (bytes: number) => void;
   const stored = Promise.withResolvers<number>();
-  const stream = ackStream((told) => {
-    durable = told;
-    return stored.promise;
-  }, (error) => `code of ${(error as Error).message}`);
+  const stream = ackStream(
+    (told) => {
+      durable = told;
+      return stored.promise;
+    },
+    (error) => `code of ${(error as Error).message}`,
+    flushMs,
+  );
   return { durable, stored, stream };
 }
 
 describe("a stream of acknowledgements", () => {
+  test("asks for another flush time once, and again when that changes", async () => {
+    let flushMs: number = limits.flushMs;
+    const { durable, stream } = setUp(() => flushMs);
+    const reader = stream.pipeThrough(new TextDecoderStream() as never).getReader();
+    const line = async (bytes: number, ms: number) => {
+      flushMs = ms;
+      durable(bytes);
+      return parseAck((await reader.read()).value as string);
+    };
+    expect(await line(1, limits.flushMs)).toEqual({ acked: 1 });
+    expect(await line(2, 1_500)).toEqual({ acked: 2, flush_ms: 1_500 });
+    expect(await line(3, 1_500)).toEqual({ acked: 3 });
+    expect(await line(4, limits.flushMs)).toEqual({ acked: 4, flush_ms: limits.flushMs });
+    await reader.cancel();
+  });
+
   test("tells what came with the first at once, and the rest in one line a second", async () => {
     const { durable, stored, stream } = setUp();
     const reader = stream.pipeThrough(new TextDecoderStream() as never).getReader();

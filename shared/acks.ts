@@ -9,6 +9,7 @@
  * | `{"done":true,"acked":BYTES}` | the body has ended and all of it is durable; the last line |
  * | `{"error":CODE,"acked":BYTES}` | the stream ends here; what was acknowledged stays; the last line |
  */
+import { Buffer } from "node:buffer";
 import { limits } from "./limits.ts";
 
 export interface AckLine {
@@ -38,46 +39,106 @@ const gatherMs = 20;
 
 /**
  * The body of such an answer. `store` is given a function to call with the number of durable bytes,
- * and resolves to all of them at the end, or rejects; `codeOf` names an error for the client.
+ * and resolves to all of them at the end, or rejects; `codeOf` names an error for the client;
+ * `flushMs` is the flush time to ask for, which is said when it changes.
  */
 export function ackStream(
   store: (durable: (bytes: number) => void) => Promise<number>,
   codeOf: (error: unknown) => string,
+  flushMs: () => number = () => limits.flushMs,
 ): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
   return new ReadableStream<Uint8Array>({
     start(controller) {
-      let acked = 0;
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      let lastMs = -Infinity;
-      // The client may be gone; that its answer can't be written says nothing about its data.
-      const write = (line: AckLine) => {
-        try {
-          controller.enqueue(encoder.encode(formatAck(line)));
-        } catch { /* closed */ }
-      };
-      const writeAcked = () => {
-        timer = undefined;
-        lastMs = performance.now();
-        write({ acked });
-      };
-      const durable = (bytes: number) => {
-        acked = bytes;
-        const restMs = limits.ackIntervalMs - (performance.now() - lastMs);
-        timer ??= setTimeout(writeAcked, Math.max(restMs, gatherMs));
-      };
+      const answer = new Answer(controller, flushMs);
       // Not awaited: a stream gives nothing out before its `start` has returned.
-      const end = (line: AckLine) => {
-        clearTimeout(timer);
-        write(line);
-        try {
-          controller.close();
-        } catch { /* closed */ }
-      };
-      store(durable).then(
-        (all) => end({ acked: all, done: true }),
-        (error) => end({ acked, error: codeOf(error) }),
+      store((bytes) => answer.durable(bytes)).then(
+        (all) => answer.end({ acked: all, done: true }),
+        (error) => answer.end({ acked: answer.acked, error: codeOf(error) }),
       );
     },
   });
+}
+
+class Answer {
+  acked = 0;
+  #due = false;
+  #ended = false;
+  #lastMs = -Infinity;
+  #askedMs: number = limits.flushMs;
+
+  constructor(
+    private readonly controller: ReadableStreamDefaultController<Uint8Array>,
+    private readonly flushMs: () => number,
+  ) {}
+
+  durable(bytes: number): void {
+    this.acked = bytes;
+    if (this.#due) return;
+    this.#due = true;
+    const nowMs = performance.now();
+    const waitMs = Math.max(this.#lastMs + limits.ackIntervalMs - nowMs, gatherMs);
+    clock.at(nowMs + waitMs, () => this.#writeAcked());
+  }
+
+  end(line: AckLine): void {
+    this.#ended = true;
+    endLater(() => {
+      this.#write(line);
+      try {
+        this.controller.close();
+      } catch { /* closed */ }
+    });
+  }
+
+  #writeAcked(): void {
+    if (this.#ended) return;
+    this.#due = false;
+    this.#lastMs = performance.now();
+    const flush_ms = this.flushMs();
+    this.#write(
+      flush_ms === this.#askedMs ? { acked: this.acked } : { acked: this.acked, flush_ms },
+    );
+    this.#askedMs = flush_ms;
+  }
+
+  /** The client may be gone; that its answer can't be written says nothing about its data. */
+  #write(line: AckLine): void {
+    try {
+      this.controller.enqueue(Buffer.from(formatAck(line)));
+    } catch { /* closed */ }
+  }
+}
+
+/** One timer for all answers: ten thousand of their own a second cost a tenth of a core. */
+class Clock {
+  #due = new Map<number, Array<() => void>>();
+
+  at(ms: number, call: () => void): void {
+    const tick = Math.ceil(ms / gatherMs);
+    const others = this.#due.get(tick);
+    if (others) return void others.push(call);
+    this.#due.set(tick, [call]);
+    setTimeout(() => this.#call(tick), tick * gatherMs - performance.now());
+  }
+
+  #call(tick: number): void {
+    const calls = this.#due.get(tick)!;
+    this.#due.delete(tick);
+    for (const call of calls) call();
+  }
+}
+
+const clock = new Clock();
+
+/** Bun runs what waits inside of each answer's end: some thousands that end in one turn overflow its stack. */
+const endsPerTurn = 200;
+const ends: Array<() => void> = [];
+
+function endLater(end: () => void): void {
+  if (ends.push(end) === 1) setImmediate(endSome);
+}
+
+function endSome(): void {
+  for (const end of ends.splice(0, endsPerTurn)) end();
+  if (ends.length > 0) setImmediate(endSome);
 }

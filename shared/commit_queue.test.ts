@@ -3,11 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { CommitQueue, joinFrames, type Sink } from "./commit_queue.ts";
 import { limits } from "./limits.ts";
 import { decodeSegment } from "./segment_reader.ts";
-import { StorageError } from "./storage/storage.ts";
+import { type Pace, StorageError } from "./storage/storage.ts";
 
 /** Lets everything run that waits for nothing but its turn. */
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+  for (let turn = 0; turn < 100; turn++) await Promise.resolve();
 }
 
 /** A sink whose commits last until the test ends them. */
@@ -18,6 +18,15 @@ class HeldSink implements Sink {
   parallel = 0;
   parallelMax = 0;
   #ends: Array<(error?: Error) => void> = [];
+
+  pace: Pace = { companyMs: limits.companyMs, batchBytes: limits.smallBatchBytes, parallel: 1 };
+  probes: Array<Error | undefined> = [];
+
+  /** Fails as often as the test has said. */
+  probe(): Promise<void> {
+    const error = this.probes.shift();
+    return error ? Promise.reject(error) : Promise.resolve();
+  }
 
   async commit(frames: Uint8Array[]): Promise<void> {
     this.commits.push(decodeSegment(Buffer.concat(frames)).map(({ text }) => text!));
@@ -32,8 +41,11 @@ class HeldSink implements Sink {
     return Promise.resolve();
   }
 
-  /** Ends the running commit. */
+  /** Ends the running commit. What it has may be compressed by another thread before. */
   async end(error?: Error): Promise<void> {
+    for (let turn = 0; turn < 1_000 && this.#ends.length === 0; turn++) {
+      await new Promise((next) => setTimeout(next, 1));
+    }
     const end = this.#ends.shift();
     if (!end) throw new Error("no commit is running");
     end(error);
@@ -136,6 +148,8 @@ describe("a commit queue", () => {
         if (++calls === 1) throw new StorageError("no folder");
         return Promise.resolve();
       },
+      pace: { companyMs: 0, batchBytes: Infinity, parallel: 1 },
+      probe: () => Promise.resolve(),
       close: () => Promise.resolve(),
     };
     const queue = queueOf(sink);
@@ -149,6 +163,8 @@ describe("a commit queue", () => {
     for (let turns = 0; turns < 40; turns++) {
       let commits = 0;
       const sink: Sink = {
+        pace: { companyMs: 0, batchBytes: Infinity, parallel: 1 },
+        probe: () => Promise.resolve(),
         commit: () => Promise.resolve(void commits++),
         close: () => Promise.resolve(),
       };
@@ -330,15 +346,166 @@ describe("waiting for company", () => {
   });
 });
 
+describe("a sink that takes several commits at a time", () => {
+  const setUp = () => {
+    const sink = new HeldSink();
+    sink.pace = { companyMs: 500, batchBytes: 100, parallel: 3 };
+    const clock = handClock();
+    return { sink, clock, queue: new CommitQueue(sink, clock) };
+  };
+  const full = (letter: string) => bytes(`${letter.repeat(99)}\n`);
+
+  test("gets as many as it wants and no more", async () => {
+    const { sink, queue } = setUp();
+    for (const letter of "abcde") {
+      track([queue.append(full(letter))]);
+      await settle();
+    }
+    expect([sink.commits.length, sink.parallelMax]).toEqual([3, 3]);
+    await sink.end();
+    expect(sink.commits.length).toBe(4);
+    expect(sink.commits[3]![0]).toBe(`${"d".repeat(99)}\n${"e".repeat(99)}\n`);
+    await sink.end();
+    await sink.end();
+    await sink.end();
+    expect([sink.parallelMax, sink.parallel]).toEqual([3, 0]);
+  });
+
+  test("gets a batch that has become full without waiting any longer", async () => {
+    const { sink, clock, queue } = setUp();
+    track([queue.append(bytes("a\n"))]);
+    await settle();
+    track([queue.append(bytes("b\n"))]);
+    await settle();
+    expect([sink.commits.length, ...clock.sleeps]).toEqual([1, 500]);
+    track([queue.append(full("c"))]);
+    await settle();
+    expect(sink.commits[1]).toEqual([`b\n${"c".repeat(99)}\n`]);
+  });
+
+  test("is closed only when all of them have ended", async () => {
+    const { sink, queue } = setUp();
+    track([queue.append(full("a"))]);
+    await settle();
+    track([queue.append(full("b"))]);
+    await settle();
+    const close = queue.close();
+    await sink.end();
+    expect(sink.closed).toBe(0);
+    await sink.end();
+    await close;
+    expect(sink.closed).toBe(1);
+  });
+
+  test("is asked nothing and given nothing while others of its commits run, after one failed", async () => {
+    const { sink, queue } = setUp();
+    track([queue.append(full("a"))]);
+    await settle();
+    const other = track([queue.append(full("b"))]);
+    await settle();
+    sink.probes = [new StorageError("still down")];
+    await sink.end(new StorageError("no bucket"));
+    track([queue.append(full("c"))]);
+    await settle();
+    expect([sink.commits.length, sink.probes.length]).toEqual([2, 1]);
+    await sink.end();
+    await settle();
+    expect([sink.commits.length, sink.probes.length, queue.problem?.message])
+      .toEqual([2, 0, "still down"]);
+    expect(other).toEqual(["done"]);
+  });
+});
+
+describe("a storage that takes no writes", () => {
+  /** A queue whose sink has just failed, and then says `probes` when it is asked. */
+  async function failed(...probes: Array<Error | undefined>) {
+    const sink = new HeldSink();
+    sink.probes = probes;
+    const clock = handClock();
+    const changes: Array<string | undefined> = [];
+    const queue = new CommitQueue(sink, {
+      ...clock,
+      changed: (problem) => changes.push(problem?.message),
+    });
+    const first = track([queue.append(bytes("a\n"))]);
+    await settle();
+    const second = track([queue.append(bytes("b\n"))]);
+    await sink.end(new StorageError("disk full"));
+    return { sink, clock, changes, queue, outcomes: () => [...first, ...second] };
+  }
+
+  test("and says that it does, when asked at once, is given what waited", async () => {
+    const { sink, clock, changes, queue, outcomes } = await failed(undefined);
+    expect([...outcomes(), queue.problem]).toEqual(["disk full", "waits", undefined]);
+    await clock.endSleep();
+    await sink.end();
+    expect(outcomes()).toEqual(["disk full", "done"]);
+    expect([sink.commits.at(-1), changes]).toEqual([["b\n"], []]);
+  });
+
+  test("is a problem that everybody is told at once, until a probe works", async () => {
+    const down = new StorageError("no space");
+    const { sink, clock, changes, queue, outcomes } = await failed(down, down, undefined);
+    expect([queue.problem?.message, ...outcomes()]).toEqual(["no space", "disk full", "no space"]);
+    await expect(queue.append(bytes("c\n"))).rejects.toThrow("no space");
+    expect([sink.commits.length, clock.sleeps]).toEqual([1, [limits.probeMs]]);
+    await clock.endSleep();
+    expect([queue.problem?.message, clock.sleeps.length]).toEqual(["no space", 2]);
+    await clock.endSleep();
+    expect([queue.problem, changes]).toEqual([undefined, ["no space", undefined]]);
+    const later = track([queue.append(bytes("d\n"))]);
+    await settle();
+    await sink.end();
+    expect([sink.commits.at(-1), ...later]).toEqual([["d\n"], "done"]);
+  });
+
+  test("doesn't keep a queue from closing", async () => {
+    const down = new StorageError("no space");
+    const { sink, clock, queue } = await failed(down, down);
+    const close = queue.close();
+    await clock.endSleep();
+    await close;
+    expect(sink.closed).toBe(1);
+  });
+});
+
+describe("waitedMs", () => {
+  test("is the age of the oldest block that isn't durable", async () => {
+    const clock = handClock();
+    const sink = new HeldSink();
+    const queue = new CommitQueue(sink, clock);
+    expect(queue.waitedMs).toBe(0);
+    track([queue.append(bytes("a\n"))]);
+    clock.nowMs += 20;
+    await settle();
+    clock.nowMs += 30;
+    track([queue.append(bytes("b\n"))]);
+    clock.nowMs += 50;
+    expect(queue.waitedMs).toBe(100);
+    await sink.end();
+    expect(queue.waitedMs).toBe(50);
+    await sink.end();
+    expect(queue.waitedMs).toBe(0);
+  });
+});
+
+test("a block may come in parts, which stay together", async () => {
+  const sink = new HeldSink();
+  const queue = queueOf(sink);
+  track([queue.append(bytes("#1 head\n"), bytes("a\n")), queue.append(bytes("b\n"))]);
+  await settle();
+  expect(sink.commits).toEqual([["#1 head\na\nb\n"]]);
+});
+
 describe("joinFrames", () => {
   const text = (frames: Uint8Array[]) =>
     decodeSegment(Buffer.concat(frames)).map(({ text }) => text!);
 
-  test("makes frames of at most frameTextBytesMax, whole blocks in order", () => {
+  test("makes frames of at most frameTextBytesMax, whole blocks in order", async () => {
     const max = limits.frameTextBytesMax;
     const sizes = [max - 1, 1, 1, max, 5, max - 5, max / 2, max / 2 + 1, 10];
     const blocks = sizes.map((size, i) => Buffer.alloc(size, 97 + i));
-    const frames = text(joinFrames(blocks));
+    const frames = text(await joinFrames(blocks.map((block) => [block])));
     expect(frames.map((f) => f.length)).toEqual([
       max,
       1,
@@ -350,12 +517,14 @@ describe("joinFrames", () => {
     expect(frames.join("") === Buffer.concat(blocks).toString("latin1")).toBe(true);
   });
 
-  test("makes nothing of nothing", () => {
-    expect(joinFrames([])).toEqual([]);
-    expect(joinFrames([new Uint8Array(0)])).toEqual([]);
+  test("makes nothing of nothing", async () => {
+    expect(await joinFrames([])).toEqual([]);
+    expect(await joinFrames([[new Uint8Array(0)]])).toEqual([]);
   });
 
-  test("keeps bytes that are no UTF-8", () => {
-    expect(text(joinFrames([Buffer.from([0xff, 0xfe, 0x00, 0x0a])]))).toEqual(["\xff\xfe\x00\n"]);
+  test("keeps bytes that are no UTF-8", async () => {
+    expect(text(await joinFrames([[Buffer.from([0xff, 0xfe, 0x00, 0x0a])]]))).toEqual([
+      "\xff\xfe\x00\n",
+    ]);
   });
 });

@@ -1,21 +1,30 @@
 /**
  * Blocks of many streams in, durable frames out: group commit. What arrived while the last commit
- * was running is joined into the next one, so that one sync serves all who wait.
+ * was running is joined into the next one, so that one sync or one object serves all who wait.
  */
 import { Buffer } from "node:buffer";
 import { limits } from "./limits.ts";
-import { StorageError } from "./storage/storage.ts";
-import { compressFrame } from "./zstd.ts";
+import { type EpochWriter, StorageError } from "./storage/storage.ts";
+import { compressFrameAside } from "./zstd.ts";
 
 /** Where committed frames go: one epoch of a storage (storage/storage.ts). */
-export interface Sink {
-  /** Resolves when the frames, and all before them, are durable. No frames: only rolls what is old. */
-  commit(frames: Uint8Array[]): Promise<void>;
-  close(): Promise<void>;
+export type Sink = Pick<EpochWriter, "pace" | "commit" | "probe" | "close">;
+
+export interface CommitQueueOptions {
+  now?: () => number;
+  sleep?: (ms: number) => Promise<void>;
+  /** Told of each commit: how long it took from its beginning, and the text it had. */
+  committed?: (commit: { ms: number; textBytes: number; ok: boolean }) => void;
+  /** Told when the storage takes no writes any more, and when it takes them again (undefined). */
+  changed?: (problem: Error | undefined) => void;
 }
 
+/** The parts of one block, in order. */
+type Parts = readonly Uint8Array[];
+
 interface Waiting {
-  block: Uint8Array;
+  block: Parts;
+  sinceMs: number;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
@@ -23,32 +32,50 @@ interface Waiting {
 export class CommitQueue {
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
-  #running = false;
+  /** Commits that run, oldest first, each with the time since which its first block has waited. */
+  readonly #running = new Map<Promise<void>, number>();
+  #pumping = false;
   #rollDue = false;
   #closed = false;
+  #failed = false;
+  #problem: Error | undefined;
   #idle: Promise<void> = Promise.resolve();
-  #lastEndMs = -Infinity;
+  #lastBeginMs = -Infinity;
+  /** The sink has been given all that was begun. */
+  #turn: Promise<void> = Promise.resolve();
+  #batchIsFull = () => {};
   readonly #now: () => number;
   readonly #sleep: (ms: number) => Promise<void>;
 
-  constructor(
-    private readonly sink: Sink,
-    clock: { now?: () => number; sleep?: (ms: number) => Promise<void> } = {},
-  ) {
-    this.#now = clock.now ?? (() => performance.now());
-    this.#sleep = clock.sleep ?? ((ms) => new Promise((r) => setTimeout(r, ms)));
+  constructor(private readonly sink: Sink, private readonly options: CommitQueueOptions = {}) {
+    this.#now = options.now ?? (() => performance.now());
+    this.#sleep = options.sleep ?? ((ms) => new Promise((r) => setTimeout(r, ms)));
+  }
+
+  /** Why the storage takes no writes now; it is asked again until it does. */
+  get problem(): Error | undefined {
+    return this.#problem;
+  }
+
+  /** For how long the block that has waited longest has done so. */
+  get waitedMs(): number {
+    const sinceMs = this.#running.values().next().value ?? this.#waiting[0]?.sinceMs;
+    return sinceMs === undefined ? 0 : this.#now() - sinceMs;
   }
 
   /**
-   * Queues a whole block (header line and records, at most a frame's text); resolves when it is
-   * durable, rejects if it may not be. The queue owns the bytes from now on.
+   * Queues a whole block (header line and records, at most a frame's text), given in as many parts as
+   * the caller has it in. Resolves when it is durable together with all that was queued before it,
+   * rejects if it may not be. The queue owns the bytes from now on.
    */
-  append(block: Uint8Array): Promise<void> {
+  append(...block: Parts): Promise<void> {
     if (this.#closed) return Promise.reject(new StorageError("Cannot append: the queue is closed"));
+    if (this.#problem) return Promise.reject(this.#problem);
     const done = new Promise<void>((resolve, reject) => {
-      this.#waiting.push({ block, resolve, reject });
+      this.#waiting.push({ block, sinceMs: this.#now(), resolve, reject });
     });
-    this.#waitingBytes += block.length;
+    this.#waitingBytes += bytesOf(block);
+    if (this.#waitingBytes >= this.sink.pace.batchBytes) this.#batchIsFull();
     this.#start();
     return done;
   }
@@ -62,57 +89,132 @@ export class CommitQueue {
   /** Commits what waits, then closes the sink. What is appended later is rejected. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#batchIsFull();
     await this.#idle;
+    await this.#settled();
     await this.sink.close();
   }
 
   #start(): void {
-    if (this.#running || this.#closed) return;
-    this.#running = true;
-    this.#idle = this.#run();
+    if (this.#pumping || this.#closed) return;
+    this.#pumping = true;
+    this.#idle = this.#pump();
   }
 
-  async #run(): Promise<void> {
+  async #pump(): Promise<void> {
     // Lets the handlers of chunks that came in the same turn add theirs.
     await Promise.resolve();
-    while (this.#waiting.length > 0 || this.#rollDue) {
-      const restMs = limits.companyMs - (this.#now() - this.#lastEndMs);
-      if (restMs > 0 && this.#waitingBytes < limits.smallBatchBytes) await this.#sleep(restMs);
-      const batch = this.#waiting;
-      this.#waiting = [];
-      this.#waitingBytes = 0;
-      this.#rollDue = false;
-      await this.#commit(batch);
-      this.#lastEndMs = this.#now();
+    while (this.#failed || this.#waiting.length > 0 || this.#rollDue) {
+      if (this.#failed) await this.#recover();
+      else if (this.#running.size >= this.sink.pace.parallel) {
+        await Promise.race(this.#running.keys());
+      } else {
+        await this.#company();
+        if (!this.#failed) this.#begin();
+      }
     }
     // Not in a `finally`, which runs a turn later: an append in between would never be seen.
-    this.#running = false;
+    this.#pumping = false;
   }
 
-  async #commit(batch: Waiting[]): Promise<void> {
+  /** Waits for more to join a small batch. */
+  async #company(): Promise<void> {
+    const { companyMs, batchBytes } = this.sink.pace;
+    const restMs = companyMs - (this.#now() - this.#lastBeginMs);
+    if (restMs <= 0 || this.#waitingBytes >= batchBytes || this.#closed) return;
+    const full = new Promise<void>((resolve) => this.#batchIsFull = resolve);
+    await Promise.race([this.#sleep(restMs), full]);
+  }
+
+  #begin(): void {
+    const batch = this.#waiting;
+    const textBytes = this.#waitingBytes;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#rollDue = false;
+    this.#lastBeginMs = this.#now();
+    const turn = this.#turn;
+    const given = Promise.withResolvers<void>();
+    this.#turn = given.promise;
+    const commit = this.#commit(batch, textBytes, turn, given.resolve)
+      .finally(() => this.#running.delete(commit));
+    this.#running.set(commit, batch[0]?.sinceMs ?? this.#lastBeginMs);
+  }
+
+  /** Compresses at once, but gives its frames to the sink in its `turn` only. */
+  async #commit(
+    batch: Waiting[],
+    textBytes: number,
+    turn: Promise<void>,
+    given: () => void,
+  ): Promise<void> {
+    const beginMs = this.#now();
+    const report = (ok: boolean) =>
+      this.options.committed?.({ ms: this.#now() - beginMs, textBytes, ok });
     try {
-      await this.sink.commit(joinFrames(batch.map((w) => w.block)));
+      const [frames] = await Promise.all([joinFrames(batch.map((w) => w.block)), turn]);
+      const committed = this.sink.commit(frames);
+      given();
+      await committed;
       for (const waiting of batch) waiting.resolve();
+      report(true);
     } catch (error) {
+      this.#failed = true;
+      given();
       for (const waiting of batch) waiting.reject(error);
+      report(false);
+      this.#start();
     }
+  }
+
+  /** Nothing more is begun until the storage says that it takes writes; who waits is told at once. */
+  async #recover(): Promise<void> {
+    await this.#settled();
+    while (this.#failed) {
+      try {
+        await this.sink.probe();
+        this.#failed = false;
+        this.#become(undefined);
+      } catch (error) {
+        this.#become(error as Error);
+        for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
+        this.#waitingBytes = 0;
+        if (this.#closed) return void (this.#failed = false);
+        await this.#sleep(limits.probeMs);
+      }
+    }
+  }
+
+  #become(problem: Error | undefined): void {
+    const changed = (problem === undefined) !== (this.#problem === undefined);
+    this.#problem = problem;
+    if (changed) this.options.changed?.(problem);
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running.keys());
   }
 }
 
 /** Blocks to compressed frames, in order, each of at most `frameTextBytesMax` of text. */
-export function joinFrames(blocks: Uint8Array[]): Uint8Array[] {
-  const frames: Uint8Array[] = [];
+export function joinFrames(blocks: readonly Parts[]): Promise<Uint8Array[]> {
+  const frames: Promise<Uint8Array>[] = [];
   let text: Uint8Array[] = [];
   let bytes = 0;
   for (const block of blocks) {
-    if (bytes > 0 && bytes + block.length > limits.frameTextBytesMax) {
-      frames.push(compressFrame(Buffer.concat(text)));
+    const blockBytes = bytesOf(block);
+    if (bytes > 0 && bytes + blockBytes > limits.frameTextBytesMax) {
+      frames.push(compressFrameAside(Buffer.concat(text, bytes)));
       text = [];
       bytes = 0;
     }
-    text.push(block);
-    bytes += block.length;
+    text.push(...block);
+    bytes += blockBytes;
   }
-  if (bytes > 0) frames.push(compressFrame(Buffer.concat(text)));
-  return frames;
+  if (bytes > 0) frames.push(compressFrameAside(Buffer.concat(text, bytes)));
+  return Promise.all(frames);
+}
+
+function bytesOf(parts: Parts): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
 }

@@ -1,30 +1,33 @@
-/** A stream in, the same stream out, which ends with an error as soon as a signal says so. */
+/** A stream in, its chunks out, which end with an error as soon as a signal says so. */
 
 /**
- * Passes chunks on as they are asked for, without a buffer of its own. When `signal` is aborted, even
- * in the middle of a wait, the stream fails with the signal's reason and `body` is cancelled.
+ * Gives chunks as they are asked for. When `signal` is aborted, even in the middle of a wait, its reason
+ * is thrown; the body is cancelled then, and whenever the caller doesn't read to the end. (A generator:
+ * a stream around the stream took a fifth more of the receiver's time.)
  */
-export function cuttable(
+export async function* cuttable(
   body: ReadableStream<Uint8Array>,
   signal: AbortSignal,
-  onChunk: () => void = () => {},
-): ReadableStream<Uint8Array> {
+  onChunk: (bytes: number) => void = () => {},
+): AsyncGenerator<Uint8Array, void, void> {
   const reader = body.getReader();
-  const cancel = () => void reader.cancel(signal.reason).catch(() => {});
-  if (signal.aborted) cancel();
-  else signal.addEventListener("abort", cancel, { once: true });
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
+  const cancel = (reason: unknown) => void reader.cancel(reason).catch(() => {});
+  const cut = () => cancel(signal.reason);
+  if (signal.aborted) cut();
+  else signal.addEventListener("abort", cut, { once: true });
+  let ended = false;
+  try {
+    while (!ended) {
       const { done, value } = await reader.read();
       // A cancelled reader says `done`, as if the sender had finished: it hasn't.
       signal.throwIfAborted();
-      if (!done) {
-        onChunk();
-        return controller.enqueue(value);
-      }
-      signal.removeEventListener("abort", cancel);
-      controller.close();
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
+      ended = done;
+      if (done) return;
+      onChunk(value.length);
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", cut);
+    if (!ended) cancel(signal.reason);
+  }
 }

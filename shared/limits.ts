@@ -32,13 +32,99 @@ export const limits = {
   /** An epoch without a commit for so long is dead: what lies behind its committed length is read. */
   epochSilentMs: 10 * 60_000,
 
+  // --- S3 ---------------------------------------------------------------------------------------
+  /** One object: large enough that requests cost little, small enough to be sent again. */
+  s3ObjectBytesMax: 8 * MiB,
+  /** A commit waits so long for company, unless told otherwise: each costs a PUT. */
+  s3IntervalMs: 500,
+  /** ... or until there is so much text: some 3 MiB, compressed. */
+  s3BatchTextBytes: 16 * MiB,
+  /** Commits at a time: at a PUT of 300 ms that is more than the text of the article's peak. */
+  s3CommitsMax: 4,
+  /** PUTs at a time, each of at most one object: bounds memory. */
+  s3PutsMax: 4,
+  /** Listings at a time. Picked from the air. */
+  s3ListsMax: 8,
+  /** Connections to the server: PUTs, listings, and some reads. */
+  s3SocketsMax: 16,
+  /** One try of a request: an object of 8 MiB at 0.8 MB/s. */
+  s3TryMs: 10_000,
+  /** All tries of a request: its device hears that it failed before it takes us for dead. */
+  s3RequestMs: 14_000,
+  /** Between tries. */
+  s3Backoff: { baseMs: 100, capMs: 2_000 },
+  /** At start: another server may be starting as well. */
+  s3StartMs: 5_000,
+  /** Numbers with 8 digits, whose order is that of their names: a year and a half at two a second. */
+  s3ObjectsMax: 100_000_000,
+  /** What is closed is said in `committed` so often: for who reads what retention has left. */
+  s3CommittedMs: 60_000,
+  /** An epoch that has been silent for `epochSilentMs` is looked at so often. */
+  s3QuietMs: 30_000,
+  /** The file `committed` is begun anew at this size: readers read all of it. One page. */
+  committedBytesMax: 4 * KiB,
+  /** Receivers leave so much of a folder's disk free: for the grinder, and for tidying up, */
+  reserveBytes: 256 * MiB,
+  /** ... or one part in so many of a small disk. */
+  reserveShare: 20,
+  /** What is written to see whether the disk takes writes again: a few blocks. */
+  probeBytes: 64 * KiB,
+  /** ... while at least one part in so many of the reserve is free beyond it. */
+  probeShare: 8,
+  /** The shortest time that segments are kept: a segment of that age isn't open any more. */
+  keepMsMin: 60 * 60_000,
+  /** Old segments are looked for so often. */
+  retentionPassMs: 60_000,
+  /** Segments that one pass of the retention deletes at most; the next pass goes on. */
+  deletedSegmentsMax: 1_000,
+  /** A reader says so often how far it has come. */
+  cursorNoteMs: 10_000,
+  /** A reader that hasn't said so for so long doesn't keep old segments from being deleted. */
+  cursorAgeMsMax: 7 * 86_400_000,
+
   // --- receiver ---------------------------------------------------------------------------------
-  /** Open live streams: 11 KiB each, and the usual limit of open files is 20,000. */
+  /** The receiver's memory, unless told otherwise; `receiverBudget` below divides it up. */
+  receiverMemoryBytes: 512 * MiB,
+  /** What the program takes before anybody is connected, measured: 60 to 90 MiB. */
+  receiverBaseBytes: 96 * MiB,
+  /** An open live stream, measured: 11 KiB idle, and what a chunk takes on its way. */
+  liveStreamBytes: 12 * KiB,
+  /** A bulk stream that stalls can hold so much in the runtime, measured. */
+  bulkStreamBytes: 1.6 * MiB,
+  /** Text in flight is there twice for a moment: as it came, and joined into a frame. */
+  bytesPerByteInFlight: 2,
+  /** More would need more open files than the usual limit of 20,000. */
   liveStreamsMax: 16_000,
-  /** Open bulk streams: one that stalls can hold 1.6 MiB in the runtime. */
-  bulkStreamsMax: 64,
-  /** Decoded text that waits for its commit, all streams together. */
-  bytesInFlightMax: 64 * MiB,
+  /** Beyond so many bulk streams each is only slower. Picked from the air. */
+  bulkStreamsMax: 256,
+  /** One device's streams: `filesMax` of the agent, and its other sources. */
+  deviceStreamsMax: 96,
+  /** Bytes of one device's blocks that aren't whole: else it could take all room by saying nothing. */
+  deviceHeldBytesMax: 4 * MiB,
+  /** A live stream may send so much at a time, */
+  liveBurstBytes: 4 * MiB,
+  /** ... and so many bytes a second: more is a backlog, and belongs into a bulk stream. */
+  liveBytesPerSec: 256 * KiB,
+  /** A bulk stream is slowed to so many bytes a second, unless told otherwise. */
+  bulkBytesPerSec: 8 * MiB,
+  /** A block must be whole so soon after its first byte: 1 MiB at 70 kbit/s, compressed. */
+  blockMsMax: 30_000,
+  /** A body of a stated length up to this is read whole: a third less work than a stream. */
+  shortBodyBytesMax: 64 * KiB,
+  /** A live stream is ended at an age between this and twice as much; an agent ends it sooner. */
+  streamAgeMs: 5 * 60_000,
+  /** Answers between two that close their connection: 8 POSTs of an agent are some 8 minutes. */
+  answersPerConnection: 8,
+  /** Blocks that wait longer for their commit say that the storage is slow: fewer are let in. */
+  slowCommitMs: 1_000,
+  /** A storage that takes no writes is asked again so often. */
+  probeMs: 1_000,
+  /** Rates of refusals and completions are of about so long ago. */
+  drainMs: 10_000,
+  /** When room is short the newest live streams are ended, at most so often, */
+  shedMs: 20,
+  /** ... and one in so many of them. */
+  shedShare: 64,
   /** A commit smaller than `smallBatchBytes` waits so long for company after the last one. */
   companyMs: 8,
   /** Above this a batch is worth a sync of its own. */
@@ -47,10 +133,36 @@ export const limits = {
   ackIntervalMs: 1_000,
   /** A stream that sends nothing for so long is ended. Bun's own limit is 255 s. */
   readIdleMs: 100_000,
+  /** The allow-list is looked at so often: who is shut out is cut off within a second. */
+  allowListLookMs: 500,
   /** Verified tokens that are remembered: one for each open stream and as many again. */
   tokensCachedMax: 32_000,
+  /** A certificate in a proxy's header: one of a 4,096-bit RSA key is 2 to 3 KB, URL-encoded. */
+  clientCertificateBytesMax: 8 * KiB,
+  /** Certificates whose key is remembered: one for each open stream and as many again. */
+  clientCertificatesCachedMax: 32_000,
   /** Time for open streams to end at a graceful stop, before they are cut. */
   stopMs: 4_000,
+  /** The certificate's files are read so often: whoever renews one has days. Picked from the air. */
+  tlsLookMs: 2_000,
+
+  // --- allow-list -------------------------------------------------------------------------------
+  /** The allow-list's text: 100,000 devices with some labels are 10 MB; beyond this it isn't one. */
+  listBytesMax: 256 * MiB,
+  /** A long list is read in slices of so long: live streams go on in between. */
+  listSliceMs: 5,
+  /** An edit that others' edits get ahead of is made again so often; one of them wins each time. */
+  listEditsMax: 50,
+  /** A bucket that doesn't give or take a list within so long counts as out of reach. */
+  listRequestMs: 10_000,
+  /** Keys that knocked without being on the list; beyond it some are forgotten, and counted. */
+  knocksMax: 1_000,
+  /** Knocks are saved at most so often: a device that isn't let in knocks every minute. */
+  knocksSaveMs: 5_000,
+  /** A key that hasn't knocked for so long isn't shown any more. Picked from the air. */
+  knockAgeMsMax: 7 * 86_400_000,
+  /** Receivers whose knocks are shown: dead ones leave theirs behind. */
+  knockReceiversMax: 1_000,
 
   // --- agent ------------------------------------------------------------------------------------
   /** The normal interval between uploads; no back-off is ever longer (invariant 8). */
@@ -192,8 +304,13 @@ assertRelation(
   "incompressible text fits a compressed frame",
 );
 assertRelation(l.rawLineBytesMax * 2 <= l.uploadFrameTextBytesMax, "raw lines fit a frame");
+assertRelation(
+  l.uploadFrameBytesMax + l.headerBytesMax + 4 * KiB < l.s3ObjectBytesMax,
+  "a segment's frame fits an object",
+);
+assertRelation(l.s3TryMs <= l.s3RequestMs, "a request has time for a try");
+assertRelation(l.s3RequestMs < l.ackTimeoutMs, "a slow storage isn't taken for a dead receiver");
 assertRelation(l.rawLineBytesMax < l.fileReadBytes, "a line of a file fits one read");
-assertRelation(l.frameTextBytesMax < l.bytesInFlightMax, "one frame fits the bytes in flight");
 assertRelation(l.readIdleMs >= 3 * l.heartbeatMs, "read-idle is at least three heartbeats");
 assertRelation(l.readIdleMs < 255_000, "read-idle is within what Bun can time");
 assertRelation(l.ackTimeoutMs >= 5 * l.ackIntervalMs, "several acknowledgements fit its time-out");
@@ -212,7 +329,59 @@ assertRelation(
   "no dump that is looked at is forgotten",
 );
 assertRelation(l.liveStreamsMax + l.bulkStreamsMax < 20_000, "streams fit the open files");
+assertRelation(l.bulkBytes < l.liveBurstBytes, "a backlog that agents send live is taken live");
+assertRelation(l.postMsMax < l.streamAgeMs, "an agent's POST ends before the receiver ends it");
+assertRelation(l.filesMax < l.deviceStreamsMax, "one agent's sources fit a device's streams");
+assertRelation(
+  l.uploadFrameBytesMax < l.deviceHeldBytesMax && l.rawLineBytesMax < l.deviceHeldBytesMax,
+  "a whole frame fits what a device may have unfinished",
+);
+assertRelation(l.blockMsMax < l.readIdleMs, "a dribbling stream isn't taken for an idle one");
+
+export interface ReceiverBudget {
+  liveStreams: number;
+  bulkStreams: number;
+  /** Decoded text that waits for its commit, of live and of bulk streams. */
+  liveBytes: number;
+  bulkBytes: number;
+}
+
+/**
+ * What a receiver of so much memory takes at a time: of what the program itself leaves, two fifths
+ * are for live streams, one for bulk streams, one each for their text in flight. Throws if it is
+ * too little to work with.
+ */
+export function receiverBudget(memoryBytes: number): ReceiverBudget {
+  const fifth = (memoryBytes - l.receiverBaseBytes) / 5;
+  const budget = {
+    liveStreams: Math.min(l.liveStreamsMax, Math.floor(2 * fifth / l.liveStreamBytes)),
+    bulkStreams: Math.min(l.bulkStreamsMax, Math.floor(fifth / l.bulkStreamBytes)),
+    liveBytes: Math.floor(fifth / l.bytesPerByteInFlight),
+    bulkBytes: Math.floor(fifth / l.bytesPerByteInFlight),
+  };
+  if (budget.bulkStreams >= 1 && budget.liveBytes >= 4 * l.frameTextBytesMax) return budget;
+  const needBytes = l.receiverBaseBytes + 5 * 4 * l.frameTextBytesMax * l.bytesPerByteInFlight;
+  throw new RangeError(
+    `Cannot divide up memory because it must be at least ${Math.ceil(needBytes / MiB)} MiB: ` +
+      `current value is ${Math.floor(memoryBytes / MiB)} MiB`,
+  );
+}
+
+const usual = receiverBudget(l.receiverMemoryBytes);
+assertRelation(
+  l.receiverBaseBytes + usual.liveStreams * l.liveStreamBytes +
+      usual.bulkStreams * l.bulkStreamBytes +
+      (usual.liveBytes + usual.bulkBytes) * l.bytesPerByteInFlight <= l.receiverMemoryBytes,
+  "what a receiver takes at a time fits its memory",
+);
+assertRelation(usual.liveStreams >= 10_000, "ten thousand live streams fit the usual memory");
+assertRelation(
+  l.s3CommitsMax * l.s3BatchTextBytes <= usual.liveBytes + usual.bulkBytes,
+  "parallel commits to S3 fill up within the usual memory",
+);
 assertRelation(
   l.epochSilentMs >= 2 * l.readIdleMs,
   "an epoch with idle streams isn't taken for dead",
 );
+assertRelation(2 * l.epochSilentMs <= l.keepMsMin, "an epoch with old segments only is silent");
+assertRelation(2 * l.segmentAgeMsMax <= l.keepMsMin, "a live receiver has closed old segments");

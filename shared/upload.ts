@@ -17,6 +17,7 @@
  */
 import { Buffer } from "node:buffer";
 import { isName, parseUploadHeader, type UploadHeader } from "./block.ts";
+import { HeldBytes } from "./held_bytes.ts";
 import { limits } from "./limits.ts";
 import { decompressFrame, walkFrame } from "./zstd.ts";
 
@@ -57,7 +58,9 @@ export function uploadNames(headers: Headers): UploadNames {
   const name = (header: string) => {
     const value = headers.get(header) ?? (framed ? "" : "-");
     if (isName(value)) return value;
-    const must = `${header} must be a name of letters, digits and ._:@+-: it is "${value}"`;
+    const must = `${header} must be a name of letters, digits and ._:@+-: it is "${
+      value.slice(0, 64)
+    }"`;
     throw new UploadError("bad_header", 400, `Cannot take this upload because ${must}`);
   };
   const boot = name("Logmill-Boot");
@@ -71,30 +74,44 @@ const gzipSliceBytes = 16 * 1024;
 const newline = 0x0a;
 const hash = 0x23;
 
-/** The blocks of a body, one by one, as its bytes arrive. Throws `UploadError`, or what `body` throws. */
+type Chunks = AsyncIterable<Uint8Array>;
+
+/** Decodes one whole frame whose content size is stated and bounded; throws if it holds anything else. */
+export type Decode = (frame: Uint8Array, contentSize: number) => Uint8Array;
+
+/**
+ * The blocks of a body, one by one, as its bytes arrive. Throws `UploadError`, or what `body` throws.
+ * `decode` is for a runtime that has a faster way.
+ */
 export function uploadBlocks(
-  body: ReadableStream<Uint8Array>,
+  body: Chunks,
   encoding: string,
+  decode: Decode = decompressFrame,
 ): AsyncGenerator<UploadBlock> {
-  if (encoding === "zstd") return framedBlocks(body);
+  if (encoding === "zstd") return framedBlocks(body, decode);
   if (encoding === "gzip") return rawGzipBlocks(body);
   if (encoding === "" || encoding === "identity") return rawBlocks(body);
   throw new UploadError(
     "unsupported_encoding",
     415,
-    `Cannot read the body because Content-Encoding must be zstd, gzip or none: it is ${encoding}`,
+    `Cannot read the body because Content-Encoding must be zstd, gzip or none: it is ${
+      encoding.slice(0, 64)
+    }`,
   );
 }
 
-async function* framedBlocks(body: ReadableStream<Uint8Array>): AsyncGenerator<UploadBlock> {
-  let held: Uint8Array = new Uint8Array(0);
+async function* framedBlocks(body: Chunks, decode: Decode): AsyncGenerator<UploadBlock> {
+  const held = new HeldBytes();
+  // With fewer bytes than this there is nothing new to be seen of the frame at the head.
+  let wanted = 1;
   for await (const chunk of body) {
-    held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    for (;;) {
-      const length = wholeFrame(held);
-      if (length === 0) break;
-      yield readUploadFrame(held.subarray(0, length));
-      held = held.subarray(length);
+    held.append(chunk);
+    while (held.length >= wanted) {
+      const frame = frameAtHead(held.bytes);
+      wanted = "atLeast" in frame ? frame.atLeast : 1;
+      if ("atLeast" in frame) continue;
+      yield readUploadFrame(held.bytes.subarray(0, frame.length), decode);
+      held.drop(frame.length);
     }
   }
   if (held.length > 0) {
@@ -102,9 +119,8 @@ async function* framedBlocks(body: ReadableStream<Uint8Array>): AsyncGenerator<U
   }
 }
 
-/** The length of the whole frame at the head of `held`, 0 if more bytes are needed. */
-function wholeFrame(held: Uint8Array): number {
-  if (held.length === 0) return 0;
+/** The length of the frame at the head of `held`, or what it takes at the least if it isn't whole. */
+function frameAtHead(held: Uint8Array): { length: number } | { atLeast: number } {
   const walk = walkFrame(held);
   if (walk.kind === "damaged") throw badFrame(`it must be zstd frames: ${walk.why}`);
   const size = walk.contentSize ?? 0;
@@ -115,22 +131,22 @@ function wholeFrame(held: Uint8Array): number {
       `Cannot read the body because a frame must hold at most ${limits.uploadFrameTextBytesMax} bytes of text: it says ${size}`,
     );
   }
-  const bytes = walk.kind === "frame" ? walk.length : held.length;
+  const bytes = walk.kind === "frame" ? walk.length : walk.atLeast;
   if (bytes > limits.uploadFrameBytesMax) {
     throw badFrame(`a frame must take at most ${limits.uploadFrameBytesMax} bytes: it takes more`);
   }
-  if (walk.kind === "incomplete") return 0;
+  if (walk.kind === "incomplete") return { atLeast: walk.atLeast };
   if (walk.contentSize === undefined) throw badFrame("a frame must state its content size");
-  return walk.length;
+  return { length: walk.length };
 }
 
 /** Reads one whole client frame. Throws `UploadError` if it isn't as the table above says. */
-export function readUploadFrame(frame: Uint8Array): UploadBlock {
+export function readUploadFrame(frame: Uint8Array, decode: Decode = decompressFrame): UploadBlock {
   const walk = walkFrame(frame);
   if (walk.kind !== "frame") throw badFrame("it must be whole zstd frames");
   let text: Buffer;
   try {
-    text = decompressFrame(frame, walk.contentSize ?? 0);
+    text = asBuffer(decode(frame, walk.contentSize ?? 0));
   } catch (error) {
     throw badFrame(`a frame must decode to what it says: ${(error as Error).message}`);
   }
@@ -147,12 +163,16 @@ export function readUploadFrame(frame: Uint8Array): UploadBlock {
   return { header, records: text.subarray(lineEnd + 1), decodedBytes: text.length };
 }
 
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 function badFrame(must: string): UploadError {
   return new UploadError("bad_frame", 400, `Cannot read the body because ${must}`);
 }
 
-async function* rawBlocks(body: ReadableStream<Uint8Array>): AsyncGenerator<UploadBlock> {
-  let held: Uint8Array = new Uint8Array(0);
+async function* rawBlocks(body: Chunks): AsyncGenerator<UploadBlock> {
+  const held = new HeldBytes();
   let total = 0;
   for await (const chunk of body) {
     total += chunk.length;
@@ -163,19 +183,40 @@ async function* rawBlocks(body: ReadableStream<Uint8Array>): AsyncGenerator<Uplo
         `Cannot read the body because a raw upload must hold at most ${limits.rawBodyBytesMax} bytes: it holds more. Send it in parts.`,
       );
     }
-    held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    held.append(chunk);
     // One byte more is looked at, so that the newline of a line that ends just there stays with it.
     while (held.length > rawBlockBytes) {
-      const cut = held.lastIndexOf(newline, rawBlockBytes) + 1 || rawBlockBytes;
-      yield rawBlock(held.subarray(0, cut));
-      held = held.subarray(cut);
+      const cut = held.bytes.lastIndexOf(newline, rawBlockBytes) + 1 || rawBlockBytes;
+      yield rawBlock(held.bytes.subarray(0, cut));
+      held.drop(cut);
     }
   }
-  if (held.length > 0) yield rawBlock(held);
+  if (held.length > 0) yield rawBlock(held.bytes);
+}
+
+function rawBlock(bytes: Uint8Array): UploadBlock {
+  const count = cleanLines(bytes);
+  const [records, lines] = count === undefined ? cleaned(bytes) : [bytes, count];
+  return {
+    header: { first: 0, last: lines - 1, count: lines },
+    records,
+    decodedBytes: bytes.length,
+  };
+}
+
+/** How many lines, if all of them can be stored as they are: most can, and needn't be copied. */
+function cleanLines(bytes: Uint8Array): number | undefined {
+  let count = 0;
+  for (let at = 0; at < bytes.length; count++) {
+    const end = bytes.indexOf(newline, at);
+    if (end < 0 || end - at > limits.rawLineBytesMax || bytes[at] === hash) return undefined;
+    at = end + 1;
+  }
+  return count;
 }
 
 /** Lines with their `#` escaped, over-long ones cut, and a newline at the end of the last. */
-function rawBlock(bytes: Uint8Array): UploadBlock {
+function cleaned(bytes: Uint8Array): [records: Uint8Array, lines: number] {
   const parts: Uint8Array[] = [];
   const escapedHash = Buffer.from("\\x23");
   const lineBreak = Buffer.from("\n");
@@ -189,24 +230,33 @@ function rawBlock(bytes: Uint8Array): UploadBlock {
     count++;
     at = cut === found ? cut + 1 : cut;
   }
-  const header = { first: 0, last: count - 1, count };
-  return { header, records: Buffer.concat(parts), decodedBytes: bytes.length };
+  return [Buffer.concat(parts), count];
 }
 
-async function* rawGzipBlocks(body: ReadableStream<Uint8Array>): AsyncGenerator<UploadBlock> {
-  const slices = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, out) {
-      for (let at = 0; at < chunk.length; at += gzipSliceBytes) {
-        out.enqueue(chunk.subarray(at, at + gzipSliceBytes));
-      }
+async function* rawGzipBlocks(body: Chunks): AsyncGenerator<UploadBlock> {
+  const slices = slicesOf(body);
+  const compressed = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await slices.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
     },
-  });
-  const decoded = body.pipeThrough(slices).pipeThrough(new DecompressionStream("gzip") as Decoder);
+    cancel: async () => void await slices.return(),
+  }, { highWaterMark: 0 });
+  const decoded = compressed.pipeThrough(new DecompressionStream("gzip") as Decoder);
   try {
     yield* rawBlocks(decoded);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw badFrame(`it must be whole gzip: ${error.message}`);
+  }
+}
+
+async function* slicesOf(body: Chunks): AsyncGenerator<Uint8Array, void, void> {
+  for await (const chunk of body) {
+    for (let at = 0; at < chunk.length; at += gzipSliceBytes) {
+      yield chunk.subarray(at, at + gzipSliceBytes);
+    }
   }
 }
 

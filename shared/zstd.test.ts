@@ -1,8 +1,15 @@
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "bun:test";
 import { limits } from "./limits.ts";
-import { compressFrame, decompressFrame, nextMagic, walkFrame } from "./zstd.ts";
+import {
+  compressFrame,
+  compressFrameAside,
+  decompressFrame,
+  nextMagic,
+  walkFrame,
+} from "./zstd.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -111,7 +118,7 @@ describe("a frame of ours", () => {
       expect(walkFrame(view, at)).toMatchObject({ kind: "frame", length: frame.length });
       at += frame.length;
     }
-    expect(walkFrame(view, at)).toEqual({ kind: "incomplete" });
+    expect(walkFrame(view, at)).toEqual({ kind: "incomplete", atLeast: 5 });
   });
 
   test("is incomplete wherever it is cut", () => {
@@ -122,7 +129,7 @@ describe("a frame of ours", () => {
         expect(kind).toBe("incomplete");
       }
     }
-    expect(walkFrame(compressFrame(logText(70_000)).subarray(0, 20))).toEqual({
+    expect(walkFrame(compressFrame(logText(70_000)).subarray(0, 20))).toMatchObject({
       kind: "incomplete",
       contentSize: 70_000,
     });
@@ -171,7 +178,7 @@ describe("a frame made by hand", () => {
       hex(magic, "e0", "ffffffffffffffff"),
       blockHeader("rle", 1, true),
     ]);
-    expect(walkFrame(frame)).toEqual({ kind: "incomplete", contentSize: 2 ** 64 });
+    expect(walkFrame(frame)).toEqual({ kind: "incomplete", contentSize: 2 ** 64, atLeast: 17 });
   });
 });
 
@@ -196,8 +203,8 @@ describe("walkFrame", () => {
   });
 
   test("wants more bytes where there are none", () => {
-    expect(walkFrame(Buffer.alloc(0))).toEqual({ kind: "incomplete" });
-    expect(walkFrame(hex(magic))).toEqual({ kind: "incomplete" });
+    expect(walkFrame(Buffer.alloc(0))).toEqual({ kind: "incomplete", atLeast: 5 });
+    expect(walkFrame(hex(magic))).toEqual({ kind: "incomplete", atLeast: 5 });
   });
 });
 
@@ -361,3 +368,16 @@ test.skipIf(!zstd)(
     });
   },
 );
+
+test("a frame compressed aside is one frame with content size and checksum, and has the same text", async () => {
+  for (const size of [0, 1, 1_000, 128 * 1024 - 1, 128 * 1024, limits.frameTextBytesMax]) {
+    for (const fill of ["log line of text ", undefined]) {
+      const text = fill ? Buffer.alloc(size, fill) : randomBytes(size);
+      const frame = await compressFrameAside(text);
+      const walk = walkFrame(frame);
+      expect(walk).toMatchObject({ kind: "frame", length: frame.length, contentSize: size });
+      expect(walk.kind === "frame" && walk.checksum).toBe(true);
+      expect(decompressFrame(frame, size).equals(text)).toBe(true);
+    }
+  }
+});

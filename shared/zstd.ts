@@ -18,17 +18,19 @@
  * Ours always have a content size and a checksum.
  */
 import { Buffer } from "node:buffer";
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
 const magic = 0xfd2fb528;
 const dictionaryIdBytes = [0, 1, 2, 4];
 const blockBytesMax = 128 * 1024;
+/** A frame of ours has some dozens; a million empty ones would be walked again for each chunk that comes. */
+const blocksMax = 16_384;
 
 export type Walk =
   /** A whole frame: `length` bytes on disk, `contentSize` bytes of text (undefined if it doesn't say). */
   | { kind: "frame"; length: number; contentSize: number | undefined; checksum: boolean }
-  /** The bytes end before the frame does. `contentSize` as far as it is known. */
-  | { kind: "incomplete"; contentSize?: number | undefined }
+  /** The bytes end before the frame does, which takes `atLeast`. `contentSize` as far as it is known. */
+  | { kind: "incomplete"; contentSize?: number | undefined; atLeast: number }
   /** No frame of ours begins here. */
   | { kind: "damaged"; why: string };
 
@@ -36,7 +38,7 @@ export type Walk =
 export function walkFrame(bytes: Uint8Array, at = 0): Walk {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = bytes.length;
-  if (at + 5 > end) return { kind: "incomplete" };
+  if (at + 5 > end) return { kind: "incomplete", atLeast: 5 };
   if (view.getUint32(at, true) !== magic) return { kind: "damaged", why: "no frame magic" };
   const descriptor = bytes[at + 4]!;
   if (descriptor & 0x08) return { kind: "damaged", why: "a reserved bit is set" };
@@ -46,11 +48,13 @@ export function walkFrame(bytes: Uint8Array, at = 0): Walk {
   const sizeFlag = descriptor >> 6;
   const sizeBytes = sizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << sizeFlag;
   let p = at + 5 + (singleSegment ? 0 : 1) + dictionaryIdBytes[descriptor & 3]!;
-  if (p + sizeBytes > end) return { kind: "incomplete" };
+  if (p + sizeBytes > end) return { kind: "incomplete", atLeast: p + sizeBytes - at };
   const contentSize = readContentSize(view, p, sizeBytes);
   p += sizeBytes;
+  let blocks = 0;
   for (let last = false; !last;) {
-    if (p + 3 > end) return { kind: "incomplete", contentSize };
+    if (p + 3 > end) return { kind: "incomplete", contentSize, atLeast: p + 3 - at };
+    if (++blocks > blocksMax) return { kind: "damaged", why: `more than ${blocksMax} blocks` };
     const block = bytes[p]! | (bytes[p + 1]! << 8) | (bytes[p + 2]! << 16);
     const type = (block >> 1) & 3;
     const size = block >> 3;
@@ -60,7 +64,7 @@ export function walkFrame(bytes: Uint8Array, at = 0): Walk {
     last = (block & 1) === 1;
   }
   if (checksum) p += 4;
-  if (p > end) return { kind: "incomplete", contentSize };
+  if (p > end) return { kind: "incomplete", contentSize, atLeast: p - at };
   return { kind: "frame", length: p - at, contentSize, checksum };
 }
 
@@ -97,19 +101,49 @@ export function decompressFrame(frame: Uint8Array, contentSize: number): Buffer 
   return text;
 }
 
+/** A runtime's own decoder, held to what `decompressFrame` promises. */
+export function exactly(
+  decompress: (frame: Uint8Array) => Uint8Array,
+): (frame: Uint8Array, contentSize: number) => Uint8Array {
+  return (frame, contentSize) => {
+    const text = decompress(frame);
+    if (text.length === contentSize) return text;
+    throw new Error(`a frame holds ${text.length} bytes where it promises ${contentSize}`);
+  };
+}
+
 /** One frame with content size and checksum. Level 1: on log text level 3 is no smaller. */
 export function compressFrame(text: Uint8Array, level = 1): Buffer {
-  return zstdCompressSync(
-    text,
-    {
-      // Without the pledge the runtimes write no content size.
-      pledgedSrcSize: text.length,
-      // Zstd's worst case. What doesn't fit one chunk gets a second, empty frame from Deno.
-      chunkSize: text.length + (text.length >> 8) + 512,
-      params: {
-        [constants.ZSTD_c_compressionLevel]: level,
-        [constants.ZSTD_c_checksumFlag]: 1,
-      },
-    } as Parameters<typeof zstdCompressSync>[1],
-  );
+  return zstdCompressSync(text, frameOptions(text, level));
+}
+
+/**
+ * The same, by another thread where that is worth the way: 1 MiB takes some 3 ms, in which the caller
+ * can do something else. The bytes may differ from `compressFrame`'s; the text is the same.
+ */
+export function compressFrameAside(text: Uint8Array): Promise<Buffer> {
+  if (text.length < asideBytesMin) return Promise.resolve(compressFrame(text));
+  return new Promise((resolve, reject) => {
+    zstdCompress(
+      text,
+      frameOptions(text, 1),
+      (error, frame) => error ? reject(error) : resolve(frame),
+    );
+  });
+}
+
+/** Below it is done before another thread has begun. */
+const asideBytesMin = 128 * 1024;
+
+function frameOptions(text: Uint8Array, level: number) {
+  return {
+    // Without the pledge the runtimes write no content size.
+    pledgedSrcSize: text.length,
+    // Zstd's worst case. What doesn't fit one chunk gets a second, empty frame from Deno.
+    chunkSize: text.length + (text.length >> 8) + 512,
+    params: {
+      [constants.ZSTD_c_compressionLevel]: level,
+      [constants.ZSTD_c_checksumFlag]: 1,
+    },
+  } as Parameters<typeof zstdCompressSync>[1] & object;
 }

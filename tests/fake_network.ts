@@ -81,7 +81,7 @@ export class FakePost {
     else if (this.ended) this.status(200, formatAck({ acked }));
   }
 
-  async #read(body: ReadableStream<Uint8Array>): Promise<void> {
+  async #read(body: AsyncIterable<Uint8Array>): Promise<void> {
     for await (const { records, decodedBytes } of uploadBlocks(body, "zstd")) {
       const text = Buffer.from(records).toString("latin1");
       forEachRecord(text, (record) => this.records.push(record), (bad) => {

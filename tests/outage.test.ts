@@ -4,16 +4,14 @@ import { join } from "node:path";
 import { Pipeline } from "../agent/pipeline.ts";
 import type { Source } from "../agent/source.ts";
 import { AllowList } from "../shared/allowlist.ts";
+import { FilePlace } from "../shared/allowlist_file.ts";
 import { readBlocks } from "../shared/block.ts";
-import { CommitQueue } from "../shared/commit_queue.ts";
-import { limits } from "../shared/limits.ts";
 import { forEachRecord, type Gap, type LogRecord, parseGap } from "../shared/record.ts";
 import { readNew } from "../shared/segment_reader.ts";
-import { Semaphore } from "../shared/semaphore.ts";
 import { FolderStorage } from "../shared/storage/folder.ts";
-import { signToken, TokenVerifier } from "../shared/token.ts";
-import { Receiver } from "../receiver/app.ts";
+import { signToken } from "../shared/token.ts";
 import { newIdentity, TemporaryFolder } from "./fixtures.ts";
+import { newReceiver } from "./receiver.ts";
 import { allowDevices } from "./fleet/allow.ts";
 import { verify } from "./verify/verify.ts";
 
@@ -61,20 +59,11 @@ async function setUp(data: string) {
   const identity = await newIdentity();
   const list = join(data, "devices");
   allowDevices(list, [{ thumbprint: identity.thumbprint, name: "router", labels: {} }]);
-  const allowed = new AllowList(list);
-  const commits = new CommitQueue(await new FolderStorage(data).createEpoch("r"));
-  const receiver = new Receiver({
-    commits,
-    tokens: new TokenVerifier({
-      audience: "logmill",
-      allowed: (thumbprint) => allowed.get(thumbprint),
-      now: Date.now,
-      cacheMax: 10,
-    }),
-    slots: { live: new Semaphore(2, "live"), bulk: new Semaphore(2, "bulk") },
-    inFlight: new Semaphore(limits.bytesInFlightMax, "bytes in flight"),
-    nowUs: () => Date.now() * 1000,
-    random: Math.random,
+  const allowed = await AllowList.open(new FilePlace(list));
+  const sink = await new FolderStorage(data).createEpoch("r");
+  const { receiver, admission, commits } = newReceiver({
+    sink,
+    allowed: (thumbprint) => allowed.get(thumbprint),
   });
   const network = { up: true, modes: [] as string[] };
   const cuts = new Set<AbortController>();
@@ -108,7 +97,7 @@ async function setUp(data: string) {
     network.up = false;
     for (const cut of cuts) cut.abort(new Error("the line is cut"));
   };
-  return { commits, receiver, network, source, pipeline, down };
+  return { commits, admission, network, source, pipeline, down };
 }
 
 /** What is stored: seqs of ordinary records in their order, and the gaps. */
@@ -129,7 +118,7 @@ async function stored(data: string): Promise<{ seqs: number[]; gaps: Gap[] }> {
 test("an outage of three spools keeps what was before it, its beginning and the newest, and says what is gone", async () => {
   using folder = new TemporaryFolder();
   const data = folder.path;
-  const { commits, receiver, network, source, pipeline, down } = await setUp(data);
+  const { commits, admission, network, source, pipeline, down } = await setUp(data);
   const running = pipeline.run();
   await source.say(100);
   while (pipeline.outbox.frames.length > 0 || source.written < 100) await pipeline.outbox.changed();
@@ -153,7 +142,7 @@ test("an outage of three spools keeps what was before it, its beginning and the 
   pipeline.uploader.wake();
   source.close();
   await running;
-  await receiver.stop();
+  await admission.stop();
   await commits.close();
 
   const { seqs, gaps } = await stored(data);

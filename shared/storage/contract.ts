@@ -24,6 +24,8 @@ export interface Opened {
   cleanup(): Promise<void>;
   /** Moves the storage's clock, where it has one of its own: segments grow old. */
   advanceMs?(ms: number): void;
+  /** Deletes a segment, as retention does. */
+  deleteSegment(at: EpochName & { segment: number }): Promise<void>;
 }
 
 /** Reads on from where it stands, as a grinder does. */
@@ -369,6 +371,68 @@ export function storageContract(name: string, open: () => Promise<Opened>): void
       },
       60_000,
     );
+
+    test("begins an epoch with the first segment that isn't deleted, wherever a reader stands", async () => {
+      const epoch = await newEpochOf(storage);
+      const texts = Array.from({ length: 7 }, (_, seq) => blockText("d1", seq));
+      const stops: Array<Map<string, Cursor>> = [new Map()];
+      const reader = new Reader(await opened.reopen());
+      for (const text of texts) {
+        await epoch.commit([frameOf(text)]);
+        await reader.readOn();
+        stops.push(new Map(reader.cursors));
+        opened.advanceMs?.(limits.segmentAgeMsMax + 1);
+      }
+      const before = await listAgain();
+      // Segments may hold one text or several: what is deleted is read before.
+      const gone = before.slice(0, Math.floor(before.length / 2));
+      let deleted = 0;
+      for (const extent of gone) {
+        deleted += decodeSegment(await storage.read(extent, 0, extent.length))
+          .filter(({ text }) => text !== undefined && text !== endText).length;
+        await opened.deleteSegment(extent);
+      }
+      expect(deleted).toBeGreaterThan(0);
+      for (let more = 0; more < 2; more++) {
+        for (const seen of [storage, await opened.reopen()]) {
+          const first = gone.length;
+          const extents = await seen.list(new Map());
+          expect(extents.map((e) => e.segment)).toEqual(extents.map((_, i) => first + i));
+          for (const [read, cursors] of stops.entries()) {
+            const later = new Reader(seen);
+            for (const [key, cursor] of cursors) later.cursors.set(key, cursor);
+            expect(await later.readOn()).toEqual(texts.slice(Math.max(read, deleted)));
+            expect(await later.readOn()).toEqual([]);
+            expect(later.damage).toEqual([]);
+          }
+        }
+        // It goes on as if nothing had happened.
+        texts.push(blockText("d1", texts.length));
+        await epoch.commit([frameOf(texts.at(-1)!)]);
+        expect(await reader.readOn()).toEqual([texts.at(-1)!]);
+      }
+      await epoch.close();
+      expect(await reader.readOn()).toEqual([]);
+    });
+
+    test("lists nothing of an epoch of which all was deleted, and shows what comes later", async () => {
+      const epoch = await newEpochOf(storage);
+      const reader = new Reader(await opened.reopen());
+      for (let seq = 0; seq < 3; seq++) {
+        await epoch.commit([frameOf(blockText("d1", seq))]);
+        opened.advanceMs?.(limits.segmentAgeMsMax + 1);
+      }
+      await epoch.commit([]);
+      await reader.readOn();
+      for (const extent of await listAgain()) await opened.deleteSegment(extent);
+      expect(await listAgain()).toEqual([]);
+      expect(await reader.readOn()).toEqual([]);
+      await epoch.commit([frameOf(blockText("d1", 3))]);
+      expect(await reader.readOn()).toEqual([blockText("d1", 3)]);
+      expect((await readAll(await opened.reopen())).of(epoch)).toEqual([blockText("d1", 3)]);
+      await epoch.close();
+      expect(await reader.readOn()).toEqual([]);
+    });
 
     test("gives news of a commit to who watches", async () => {
       const epoch = await newEpochOf(storage);

@@ -32,14 +32,27 @@ export interface Cursor {
 
 export type Cursors = ReadonlyMap<string, Cursor>;
 
+/** How a storage wants its commits. */
+export interface Pace {
+  /** A batch of less text than `batchBytes` waits so long for company after the last one began. */
+  companyMs: number;
+  batchBytes: number;
+  /** Commits that may run at a time. */
+  parallel: number;
+}
+
 /** One receiver process's own end of the storage. Nobody else writes to its epoch. */
 export interface EpochWriter extends EpochName {
+  readonly pace: Pace;
   /**
    * Appends frames. When it resolves they are durable and visible to readers, and so is all before
    * them. When it rejects (`StorageError`) they may be neither; the next commit starts afresh in a
-   * new segment. With no frames it only closes a segment that is old. Not to be called in parallel.
+   * new segment. With no frames it only closes a segment that is old. At most `pace.parallel` at a
+   * time, which settle in the order in which they were called.
    */
   commit(frames: Uint8Array[]): Promise<void>;
+  /** Resolves if the storage would take a commit now; called after one has failed, not beside one. */
+  probe(): Promise<void>;
   /** Closes the segment with `#end` and the epoch with it. */
   close(): Promise<void>;
 }

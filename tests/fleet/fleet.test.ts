@@ -1,14 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { parseAllowList } from "../../shared/allowlist.ts";
-import { CommitQueue } from "../../shared/commit_queue.ts";
+import { parseAllowList } from "../../shared/allowlist_format.ts";
 import { IntervalSet } from "../../shared/intervals.ts";
-import { Semaphore } from "../../shared/semaphore.ts";
 import { FolderStorage } from "../../shared/storage/folder.ts";
-import { TokenVerifier } from "../../shared/token.ts";
-import { Receiver } from "../../receiver/app.ts";
 import { FakeClock, newIdentity, TemporaryFolder } from "../fixtures.ts";
+import { newReceiver } from "../receiver.ts";
 import { verify } from "../verify/verify.ts";
 import { allowDevices } from "./allow.ts";
 import { Device } from "./device.ts";
@@ -19,20 +16,10 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A receiver in this process. Which devices it lets in is told later. */
 async function startReceiver(data: string, name: string) {
-  const commits = new CommitQueue(await new FolderStorage(data).createEpoch(name));
   let fleet: Fleet | undefined;
-  const receiver = new Receiver({
-    commits,
-    tokens: new TokenVerifier({
-      audience: "logmill",
-      allowed: (thumbprint) => fleet?.allowed.find((device) => device.thumbprint === thumbprint),
-      now: Date.now,
-      cacheMax: 100,
-    }),
-    slots: { live: new Semaphore(100, "live"), bulk: new Semaphore(1, "bulk") },
-    inFlight: new Semaphore(1 << 22, "bytes in flight"),
-    nowUs: () => Date.now() * 1000,
-    random: Math.random,
+  const { receiver, admission, commits } = newReceiver({
+    sink: await new FolderStorage(data).createEpoch(name),
+    allowed: (thumbprint) => fleet?.allowed.find((device) => device.thumbprint === thumbprint),
   });
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -43,7 +30,7 @@ async function startReceiver(data: string, name: string) {
     url: server.url.href,
     allow: (these: Fleet) => void (fleet = these),
     async stop() {
-      await receiver.stop();
+      await admission.stop();
       await commits.close();
       await server.stop(true);
     },

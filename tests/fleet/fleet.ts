@@ -6,7 +6,7 @@ import process from "node:process";
 import { runPipeline } from "../../agent/pipeline.ts";
 import type { Device as AllowedDevice } from "../../shared/allowlist.ts";
 import { IntervalSet } from "../../shared/intervals.ts";
-import { signToken } from "../../shared/token.ts";
+import { tokenSource } from "../../shared/token.ts";
 import { allowDevices } from "./allow.ts";
 import { Delays, type Percentiles } from "./delays.ts";
 import { type Boot, Device, type DeviceClock, exponential } from "./device.ts";
@@ -195,7 +195,7 @@ export class Fleet {
     const uploading = runPipeline({
       source: boot,
       receivers: [...receivers.slice(first), ...receivers.slice(0, first)],
-      token: (nowMs) => signToken(device.identity, audience, nowMs),
+      token: tokenSource(device.identity, audience),
       kernelUs: () => boot.kernelUs(),
       wallSynced: () => true,
       report: (text) => this.options.report?.(`${device.name}: ${text}`),

@@ -1,0 +1,52 @@
+/**
+ * A request goes in, the chunks of its body come out as they arrive, until its stream is cut. Who says
+ * nothing for `readIdleMs` is cut off by the server, and so is who takes longer than `blockMsMax` for a
+ * short body.
+ */
+import { cuttable } from "../shared/cuttable.ts";
+import { limits } from "../shared/limits.ts";
+import type { Stream } from "./admission.ts";
+
+/** What the server lends to a request: Bun's time-out for reading, and who is at the other end. */
+export interface Server {
+  /** Body bytes don't put it off: each call sets it anew. */
+  timeout?(request: Request, seconds: number): void;
+  requestIP?(request: Request): { address: string } | null;
+}
+
+export async function* chunksOf(
+  request: Request,
+  server: Server | undefined,
+  stream: Stream,
+  nowMs: () => number,
+): AsyncGenerator<Uint8Array, void, void> {
+  if (!request.body) return;
+  if (isShort(request)) {
+    // As a stream it would cost more than all that is done with it.
+    server?.timeout?.(request, Math.ceil(limits.blockMsMax / 1000));
+    const whole = await request.bytes();
+    stream.cut.signal.throwIfAborted();
+    return yield whole;
+  }
+  const touch = readIdle(request, server, nowMs);
+  touch();
+  yield* cuttable(request.body, stream.cut.signal, (bytes) => {
+    touch();
+    stream.chunk(bytes);
+  });
+}
+
+function isShort(request: Request): boolean {
+  const length = request.headers.get("Content-Length");
+  return length !== null && Number(length) <= limits.shortBodyBytesMax;
+}
+
+/** A read-idle time-out, set anew by each call; seldom, for it costs as much as a chunk. */
+function readIdle(request: Request, server: Server | undefined, nowMs: () => number): () => void {
+  let setMs = -Infinity;
+  return () => {
+    if (nowMs() - setMs < limits.readIdleMs / 10) return;
+    setMs = nowMs();
+    server?.timeout?.(request, Math.ceil(limits.readIdleMs / 1000));
+  };
+}

@@ -1,0 +1,35 @@
+/**
+ * How busy the receiver is goes in, the flush time that senders are asked for comes out: each chunk
+ * costs the same however small it is, so a busy receiver asks for fewer, larger ones.
+ */
+import { limits } from "../shared/limits.ts";
+
+/** Between these the receiver is left alone: the answer to a change takes seconds to show. */
+const busyShare = 0.6;
+const idleShare = 0.3;
+const raise = 1.5;
+const lower = 1.25;
+
+export class FlushAdvice {
+  #flushMs: number = limits.flushMs;
+  #cpuMs = 0;
+  #atMs = -Infinity;
+
+  /** @param load what the program has used of a core so far, and the time, both in ms */
+  constructor(private readonly load: () => { cpuMs: number; nowMs: number }) {}
+
+  get flushMs(): number {
+    return Math.round(this.#flushMs);
+  }
+
+  /** To be called about once a second; `short`: memory for text in flight is getting short. */
+  look(short: boolean): void {
+    const { cpuMs, nowMs } = this.load();
+    const busy = (cpuMs - this.#cpuMs) / (nowMs - this.#atMs);
+    this.#cpuMs = cpuMs;
+    this.#atMs = nowMs;
+    if (short || busy > busyShare) this.#flushMs *= raise;
+    else if (busy < idleShare) this.#flushMs /= lower;
+    this.#flushMs = Math.min(Math.max(this.#flushMs, limits.flushMs), limits.flushMsMax);
+  }
+}
