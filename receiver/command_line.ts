@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import process from "node:process";
 import { listPlace, openPlaces } from "../shared/allowlist_place.ts";
 import { isName } from "../shared/block.ts";
-import { parseDurationMs } from "../shared/duration.ts";
+import { formatDuration, parseDurationMs } from "../shared/duration.ts";
 import { limits, receiverBudget } from "../shared/limits.ts";
 import { type OptionSpec, programOptions, UsageError } from "../shared/options.ts";
 import { parseS3Place, s3Options } from "../shared/storage/open.ts";
@@ -131,5 +131,11 @@ function served(argv: string[]) {
     throw new UsageError("Cannot use --keep because S3 deletes by its own rule: see `lifecycle`");
   }
   const keepMs = values.keep === undefined ? undefined : parseDurationMs("--keep", values.keep);
+  if (keepMs !== undefined && keepMs < limits.keepMsMin) {
+    throw new UsageError(
+      `Cannot use --keep because it must be at least ${formatDuration(limits.keepMsMin)}: ` +
+        `it is ${values.keep}`,
+    );
+  }
   return { ...values, keepMs, budget: receiverBudget(values.memory * 2 ** 20) };
 }

@@ -2,6 +2,7 @@
  * How busy the receiver is goes in, the flush time that senders are asked for comes out: each chunk
  * costs the same however small it is, so a busy receiver asks for fewer, larger ones.
  */
+import process from "node:process";
 import { limits } from "../shared/limits.ts";
 
 /** Between these the receiver is left alone: the answer to a change takes seconds to show. */
@@ -16,7 +17,7 @@ export class FlushAdvice {
   #atMs = -Infinity;
 
   /** @param load what the program has used of a core so far, and the time, both in ms */
-  constructor(private readonly load: () => { cpuMs: number; nowMs: number }) {}
+  constructor(private readonly load = ownLoad) {}
 
   get flushMs(): number {
     return Math.round(this.#flushMs);
@@ -32,4 +33,9 @@ export class FlushAdvice {
     else if (busy < idleShare) this.#flushMs /= lower;
     this.#flushMs = Math.min(Math.max(this.#flushMs, limits.flushMs), limits.flushMsMax);
   }
+}
+
+function ownLoad(): { cpuMs: number; nowMs: number } {
+  const { user, system } = process.cpuUsage();
+  return { cpuMs: (user + system) / 1000, nowMs: performance.now() };
 }

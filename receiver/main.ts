@@ -3,61 +3,49 @@ import process from "node:process";
 import { openPlaces } from "../shared/allowlist_place.ts";
 import { CommitQueue } from "../shared/commit_queue.ts";
 import { limits } from "../shared/limits.ts";
-import { exactly } from "../shared/zstd.ts";
 import { openStorage } from "../shared/storage/open.ts";
-import { Retention } from "../shared/storage/retention.ts";
+import { exactly } from "../shared/zstd.ts";
 import { Admission } from "./admission.ts";
 import { Receiver } from "./app.ts";
 import { commandLine, orExit } from "./command_line.ts";
 import { Door } from "./door.ts";
+import { startDuties } from "./duties.ts";
 import { FlushAdvice } from "./flush_advice.ts";
 import { Listener } from "./listener.ts";
 import { ReceiverMetrics } from "./receiver_metrics.ts";
 import { say } from "./say.ts";
-import { readTlsOf, type Tls, tlsOf } from "./tls.ts";
+import { type Tls, tlsOf } from "./tls.ts";
 import { watchTls } from "./tls_reload.ts";
 
 const options = await commandLine(process.argv.slice(2));
 const { data, name, budget, keepMs } = options;
+const tls = await orExit(() => tlsOf(options));
+const door = await orExit(async () =>
+  await Door.open({ ...options, places: await openPlaces(data, options), say })
+);
+const epoch = await orExit(async () => (await openStorage(data, options)).createEpoch(name));
+
 const metrics = new ReceiverMetrics();
-const [tls, door, epoch] = await orExit(async () => [
-  tlsOf(options),
-  await Door.open({ ...options, places: await openPlaces(data, options), say }),
-  await (await openStorage(data, options)).createEpoch(name),
-]);
 const commits = new CommitQueue(epoch, {
   committed: (commit) => metrics.committed(commit),
   changed: (problem) =>
     problem ? say("storage_down", problem.message) : say("storage_up", "it takes writes again"),
 });
-const nowMs = () => performance.now();
-const random = Math.random;
-const admission = new Admission({
-  budget,
-  bulkBytesPerSec: options["bulk-rate"],
-  commits,
-  nowMs,
-  random,
-});
-const advice = new FlushAdvice(() => ({ cpuMs: cpuMs(), nowMs: nowMs() }));
-const flushMs = () => advice.flushMs;
-metrics.watch(admission, flushMs, {
-  devices: () => door.size,
-  storageReady: () => !commits.problem,
-});
-const nowUs = () => Date.now() * 1000;
-const { identify } = door;
-// A third faster than node:zlib's on small frames; a frame that holds more than it states fails.
-const decode = exactly(Bun.zstdDecompressSync);
+const clock = { nowMs: () => performance.now(), random: Math.random };
+const bulkBytesPerSec = options["bulk-rate"];
+const admission = new Admission({ budget, bulkBytesPerSec, commits, ...clock });
+const advice = new FlushAdvice();
+metrics.watch({ admission, advice, commits, door });
 const receiver = new Receiver({
   commits,
-  identify,
+  identify: door.identify,
   admission,
   metrics,
-  decode,
-  flushMs,
-  nowUs,
-  random,
+  // A third faster than node:zlib's on small frames.
+  decode: exactly(Bun.zstdDecompressSync),
+  flushMs: () => advice.flushMs,
+  nowUs: () => Date.now() * 1000,
+  random: Math.random,
 });
 const serve = (tls: Tls | undefined, port = options.port) =>
   Bun.serve({
@@ -70,32 +58,8 @@ const serve = (tls: Tls | undefined, port = options.port) =>
     fetch: (request, bun) => receiver.fetch(request, bun),
   });
 const listener = await orExit(() => new Listener(serve, tls));
-if (tls) {
-  watchTls(tls, {
-    read: () => readTlsOf(options),
-    install: (renewed) => listener.replace(renewed),
-    say: (text) => say("tls", text),
-  });
-}
-door.watch(admission);
-if (keepMs !== undefined) {
-  const retention = new Retention(data, {
-    keepMs,
-    now: Date.now,
-    report: (text) => say("retention", text),
-  });
-  setInterval(() => void retention.pass(), limits.retentionPassMs);
-}
-setInterval(() => {
-  advice.look(admission.short);
-  admission.look();
-}, 1_000);
-setInterval(() => commits.roll(), 30_000);
-
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
+if (tls) watchTls(tls, options, listener, say);
+startDuties({ admission, advice, commits, door, data, keepMs, say });
 
 async function stop(): Promise<void> {
   setTimeout(() => process.exit(1), limits.stopMs);
@@ -108,7 +72,5 @@ async function stop(): Promise<void> {
 }
 process.once("SIGTERM", stop);
 process.once("SIGINT", stop);
-say("listening", `listening on ${listener.url.href} as ${name}/${epoch.epoch}`, {
-  devices: door.size,
-  ...budget,
-});
+const where = `listening on ${listener.url.href} as ${name}/${epoch.epoch}`;
+say("listening", where, { devices: door.size, ...budget });

@@ -51,7 +51,7 @@ test.if(promtool)("a receiver's metrics are such that Prometheus finds nothing w
     close: () => Promise.resolve(),
   };
   const { receiver, admission, metrics, commits } = newReceiver({ sink, allowed: () => undefined });
-  metrics.watch(admission, () => 200, { devices: () => 3, storageReady: () => !commits.problem });
+  metrics.watch({ admission, advice: { flushMs: 200 }, commits, door: { size: 3 } });
   await receiver.fetch(new Request("http://receiver/v1/logs", { method: "POST", body: "x\n" }));
   await commits.append(new TextEncoder().encode("some text\n"));
   const response = await receiver.fetch(new Request("http://receiver/metrics"));

@@ -6,6 +6,13 @@ import { type Counter, type Histogram, Metrics } from "./metrics.ts";
 /** Seconds; from a disk's cache to an S3 that hangs. */
 const commitBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+export interface Watched {
+  admission: Admission;
+  advice: { flushMs: number };
+  commits: { problem: Error | undefined };
+  door: { size: number };
+}
+
 export class ReceiverMetrics {
   readonly #metrics = new Metrics();
   readonly #textBytes: Counter;
@@ -35,10 +42,7 @@ export class ReceiverMetrics {
   }
 
   /** Adds what is read off others when somebody asks. */
-  watch(admission: Admission, flushMs: () => number, more: {
-    devices: () => number;
-    storageReady: () => boolean;
-  }): void {
+  watch({ admission, advice, commits, door }: Watched): void {
     const m = this.#metrics;
     const modes = (of: (mode: "live" | "bulk") => number) => () => ({
       live: of("live"),
@@ -55,13 +59,13 @@ export class ReceiverMetrics {
     m.gauge(
       "logmill_flush_seconds",
       "Flush time that senders are asked for.",
-      () => flushMs() / 1000,
+      () => advice.flushMs / 1000,
     );
-    m.gauge("logmill_devices", "Devices on the allow-list.", more.devices);
+    m.gauge("logmill_devices", "Devices on the allow-list.", () => door.size);
     m.gauge(
       "logmill_storage_ready",
       "1 if the storage takes writes.",
-      () => more.storageReady() ? 1 : 0,
+      () => commits.problem ? 0 : 1,
     );
   }
 

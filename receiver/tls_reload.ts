@@ -3,7 +3,9 @@
  * renews a certificate (certbot and the like) tells nobody.
  */
 import { limits } from "../shared/limits.ts";
-import type { Tls } from "./tls.ts";
+import type { Listener } from "./listener.ts";
+import type { Say } from "./say.ts";
+import { readTlsOf, type Tls, type TlsGiven } from "./tls.ts";
 
 export interface TlsReloadOptions {
   /** Reads the files; throws while they aren't right. */
@@ -14,9 +16,17 @@ export interface TlsReloadOptions {
 }
 
 /** Says which certificate it is, now and whenever it is another one, for as long as the process runs. */
-export function watchTls(tls: Tls, options: TlsReloadOptions): void {
-  announce("certificate", tls, options.say);
-  const reload = new TlsReload(tls, options);
+export function watchTls(
+  tls: Tls,
+  given: TlsGiven,
+  listener: Pick<Listener<Tls | undefined>, "replace">,
+  say: Say,
+): void {
+  const tell = (text: string) => say("tls", text);
+  announce("certificate", tls, tell);
+  const install = (renewed: Tls) => listener.replace(renewed);
+  // Only reads: a certificate that was removed must not be replaced by one that nobody has pinned.
+  const reload = new TlsReload(tls, { read: () => readTlsOf(given), install, say: tell });
   setInterval(() => reload.look(), limits.tlsLookMs).unref();
 }
 

@@ -118,7 +118,7 @@ class Clock {
     const others = this.#due.get(tick);
     if (others) return void others.push(call);
     this.#due.set(tick, [call]);
-    setTimeout(() => this.#call(tick), tick * gatherMs - performance.now());
+    setTimeout(() => this.#call(tick), Math.max(0, tick * gatherMs - performance.now()));
   }
 
   #call(tick: number): void {

@@ -133,6 +133,10 @@ export const limits = {
   ackIntervalMs: 1_000,
   /** A stream that sends nothing for so long is ended. Bun's own limit is 255 s. */
   readIdleMs: 100_000,
+  /** The receiver looks at its own load, and for streams that dribble, so often. */
+  receiverLookMs: 1_000,
+  /** ... and whether a segment has grown old without traffic. */
+  segmentRollMs: 30_000,
   /** The allow-list is looked at so often: who is shut out is cut off within a second. */
   allowListLookMs: 500,
   /** Verified tokens that are remembered: one for each open stream and as many again. */

@@ -21,7 +21,9 @@ function denoTests(): string[] {
     .map((file) => `grinder/${file}`);
   const shared = ["record", "zstd", "block", "upload", "intervals", "segment_reader"]
     .map((name) => `shared/${name}.test.ts`);
-  return [...shared, "shared/storage/folder.test.ts", ...grinder];
+  const storage = ["folder", "folder_epoch", "folder_notes", "cursors", "retention"]
+    .map((name) => `shared/storage/${name}.test.ts`);
+  return [...shared, "shared/duration.test.ts", ...storage, ...grinder];
 }
 
 const steps: Step[] = [

@@ -3,12 +3,12 @@
  * pass contract.ts.
  *
  *     segments/RECEIVER/EPOCH/NNNNNNNN.zst     zstd frames (zstd.ts) of blocks (block.ts)
- *     segments/RECEIVER/EPOCH/committed        `NNNNNNNN LENGTH[ end]`
+ *     segments/RECEIVER/EPOCH/committed        lines `NNNNNNNN LENGTH[ end]`, of which the last counts
  *
  * EPOCH is new at each start of a receiver: sortable time, then random. Segments count from 0 without
- * holes. Every frame begins with a header line. The last frame of a closed segment is the line
- * `#end`. `committed` names the newest segment and how much of it is durable; ` end` says that the
- * receiver stopped of its own will and nothing will follow.
+ * holes, from the first on that retention has left. Every frame begins with a header line. The last
+ * frame of a closed segment is the line `#end`. `committed` names the newest segment and how much of
+ * it is durable; ` end` says that the receiver stopped of its own will and nothing will follow.
  */
 export interface EpochName {
   receiver: string;
