@@ -24,9 +24,7 @@ export async function* chunksOf(
   if (isShort(request)) {
     // As a stream it would cost more than all that is done with it.
     server?.timeout?.(request, Math.ceil(limits.blockMsMax / 1000));
-    const whole = await request.bytes();
-    stream.cut.signal.throwIfAborted();
-    return yield whole;
+    return yield await Promise.race([request.bytes(), aborted(stream.cut.signal)]);
   }
   const touch = readIdle(request, server, nowMs);
   touch();
@@ -34,6 +32,16 @@ export async function* chunksOf(
     touch();
     stream.chunk(bytes);
   });
+}
+
+/** Rejects with the signal's reason. */
+function aborted(signal: AbortSignal): Promise<never> {
+  const cut = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  cut.catch(() => {}); // It may come when nobody waits any more.
+  return cut;
 }
 
 function isShort(request: Request): boolean {

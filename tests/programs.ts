@@ -9,6 +9,8 @@ import process from "node:process";
 export const root = fileURLToPath(new URL("..", import.meta.url));
 export const denoPath = denoProgram();
 export const bunPath = join(root, "node_modules/.bin/bun");
+/** As in package.json's script. */
+export const receiverEnv = { BUN_JSC_forceRAMSize: String(256 * 1024 * 1024) };
 /** As in deno.json's task. */
 export const grinderPermissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
 
@@ -38,10 +40,15 @@ export class Program {
   #output = "";
   #waiting: Array<() => void> = [];
 
-  constructor(readonly name: string, command: string, args: string[]) {
+  constructor(readonly name: string, command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
     // A group of its own: a Ctrl-C is for whoever started it, who stops things in order.
     const stdio: StdioOptions = ["ignore", "ignore", "pipe"];
-    this.#process = spawn(command, args, { cwd: root, stdio, detached: true });
+    this.#process = spawn(command, args, {
+      cwd: root,
+      stdio,
+      detached: true,
+      env: { ...process.env, ...env },
+    });
     running.add(this.#process);
     this.#exited = once(this.#process, "exit").then(([code]) => {
       running.delete(this.#process);
@@ -99,7 +106,7 @@ export async function startReceiver(
   ...options: string[]
 ): Promise<{ program: Program; url: string }> {
   const args = ["receiver/main.ts", "--data", data, ...options];
-  const program = new Program("receiver", bunPath, args);
+  const program = new Program("receiver", bunPath, args, receiverEnv);
   const [, url] = await program.says(/listening on (\S+)/);
   return { program, url: url! };
 }
