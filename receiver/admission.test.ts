@@ -64,6 +64,36 @@ describe("slots", () => {
     expect(await refusal(() => admit("g"))).toBe("admitted");
   });
 
+  test("are for streams that get on: those without anything durable are bounded by themselves", async () => {
+    const { state, admission, admit } = setUp({ liveStreams: 10 * limits.startingStreamsMax });
+    const streams = Array.from({ length: limits.startingStreamsMax }, (_, i) => admit(`d${i}`));
+    expect(await refusal(() => admit("e"))).toBe("busy 503");
+    expect(await refusal(() => admission.assertRoom("bulk"))).toBe("busy 503");
+    streams[0]!.started();
+    streams[0]!.started();
+    streams[0]![Symbol.dispose]();
+    streams[1]![Symbol.dispose]();
+    for (const name of ["e", "f"]) expect(await refusal(() => admit(name))).toBe("admitted");
+    expect(await refusal(() => admit("g"))).toBe("busy 503");
+    for (const stream of streams.slice(2, 10)) stream.started();
+    state.waitedMs = 2 * limits.slowCommitMs;
+    expect(await refusal(() => admit("g"))).toBe("busy 503");
+  });
+
+  test("go from the oldest live streams to others where they run out", () => {
+    const { admission, admit } = setUp({ liveStreams: 100 });
+    const curl = admit("curl", "live", false);
+    const streams = Array.from({ length: 88 }, (_, i) => admit(`d${i}`));
+    admission.look();
+    expect(streams.some(({ cut }) => cut.signal.aborted)).toBe(false);
+    streams.push(admit("one more"));
+    admission.look();
+    const ended = streams.map(({ cut }) => ending(cut.signal) === "age");
+    expect(ended.lastIndexOf(true)).toBe(Math.ceil(90 / limits.turnShare) - 1);
+    expect([ended.indexOf(false), curl.cut.signal.aborted])
+      .toEqual([Math.ceil(90 / limits.turnShare), false]);
+  });
+
   test("are none while the storage takes no writes", async () => {
     const { state, admission, admit } = setUp();
     state.problem = new Error("no space");

@@ -62,6 +62,8 @@ export class Admission {
   readonly #slots: Record<Mode, number>;
   readonly bytes: Record<Mode, Semaphore>;
   readonly #drain: Drain;
+  /** Streams of which nothing is durable yet. */
+  #starting = 0;
   #stopping = false;
   #shedMs = -Infinity;
 
@@ -97,6 +99,8 @@ export class Admission {
     // A storage that takes twice as long as it should gets half as many streams.
     const share = Math.min(1, limits.slowCommitMs / Math.max(1, waitedMs));
     if (this.#open[mode].size >= this.#slots[mode] * share) throw new Refusal("busy");
+    // Who waits too long for his first acknowledgement gives up and sends everything again.
+    if (this.#starting >= limits.startingStreamsMax * share) throw new Refusal("busy");
   }
 
   /** Takes a slot, which the stream's dispose gives back. Throws `Refusal`. */
@@ -108,7 +112,10 @@ export class Admission {
     if (share.live + share.bulk >= limits.deviceStreamsMax) throw new Refusal("share");
     share[mode]++;
     this.#shares.set(name, share);
-    const stream = new Stream(this, sender, mode, acksLive, share, () => {
+    this.#starting++;
+    const started = once(() => this.#starting--);
+    const stream = new Stream(this, sender, mode, acksLive, share, started, () => {
+      started();
       this.#open[mode].delete(stream);
       this.#drain.completed();
       if (--share[mode] === 0 && share.live + share.bulk === 0) this.#shares.delete(name);
@@ -130,9 +137,18 @@ export class Admission {
     }
   }
 
-  /** To be called about once a second: ends the streams that dribble or have stalled, and old ones. */
+  /**
+   * To be called about once a second: ends the streams that dribble or have stalled, and old ones.
+   * Where slots run out, all are old sooner: more devices than slots take turns.
+   */
   look(): void {
     for (const stream of this.#all()) stream.look();
+    const { size } = this.#open.live;
+    if (size < this.#slots.live * limits.crowdedShare) return;
+    let left = Math.ceil(size / limits.turnShare);
+    for (const stream of this.#open.live) {
+      if (stream.hurried && left-- > 0) stream.cut.abort(new Refusal("age"));
+    }
   }
 
   /** Refuses what comes from now on and ends what is open; what was read of it is still committed. */
@@ -169,7 +185,7 @@ export class Stream implements Disposable {
   #pendingMs: number | undefined;
   #heldBytes = 0;
   #held: Permit | undefined;
-  #release: (() => void) | undefined;
+  readonly #release: () => void;
 
   constructor(
     private readonly admission: Admission,
@@ -177,6 +193,8 @@ export class Stream implements Disposable {
     readonly mode: Mode,
     acksLive: boolean,
     private readonly share: Share,
+    /** To be called when some of it is durable. */
+    readonly started: () => void,
     release: () => void,
   ) {
     const { nowMs, random, bulkBytesPerSec } = admission.options;
@@ -184,7 +202,7 @@ export class Stream implements Disposable {
     const perSec = this.hurried ? limits.liveBytesPerSec : bulkBytesPerSec;
     this.#rate = new TokenBucket(perSec, Math.max(perSec, limits.liveBurstBytes), nowMs);
     this.#endMs = this.hurried ? nowMs() + limits.streamAgeMs * (1 + random()) : Infinity;
-    this.#release = release;
+    this.#release = once(release);
   }
 
   /** To be called for each chunk of the body, before its blocks. */
@@ -220,8 +238,7 @@ export class Stream implements Disposable {
 
   [Symbol.dispose](): void {
     this.#hold(0);
-    this.#release?.();
-    this.#release = undefined;
+    this.#release();
   }
 
   /**
@@ -256,4 +273,13 @@ function cuttableSleep(ms: number, signal: AbortSignal): Promise<void> {
     }, ms);
     signal.addEventListener("abort", giveUp, { once: true });
   });
+}
+
+function once(call: () => void): () => void {
+  let called = false;
+  return () => {
+    if (called) return;
+    called = true;
+    call();
+  };
 }

@@ -30,6 +30,7 @@ export interface Parts {
 }
 
 type Env = { Bindings: Server | undefined };
+const nothing = new Uint8Array(0);
 type Durable = (bytes: number) => void;
 
 export class Receiver {
@@ -95,7 +96,11 @@ export class Receiver {
         metrics.received(bytes);
         const header = formatBlockHeader({ ...names, recvUs: nowUs(), ...block.header });
         // They settle in order; what comes behind one that failed must not be acknowledged.
-        last = commits.append(Buffer.from(header), block.records).then(() => {
+        const appended = commits.append(Buffer.from(header), block.records);
+        // While this stream waits for its next block the runtime holds on to this one.
+        block.records = nothing;
+        last = appended.then(() => {
+          stream.started();
           if (failed === undefined) durable(acked += bytes);
         }, (error) => stream.cut.abort(failed ??= error)).finally(() => room.release());
       }

@@ -26,8 +26,8 @@ test("an idle receiver asks for the usual flush time", () => {
 
 test("a busy one asks for more and more, up to the most there is", () => {
   const { pass } = setUp();
-  expect(pass(1, 900)).toBe(limits.flushMs * 1.5);
-  expect(pass(1, 900)).toBe(limits.flushMs * 2.25);
+  expect(pass(1, 900)).toBe(limits.flushMs * 2);
+  expect(pass(1, 900)).toBe(limits.flushMs * 4);
   expect(pass(30, 900)).toBe(limits.flushMsMax);
 });
 

@@ -8,7 +8,7 @@ import { limits } from "../shared/limits.ts";
 /** Between these the receiver is left alone: the answer to a change takes seconds to show. */
 const busyShare = 0.6;
 const idleShare = 0.3;
-const raise = 1.5;
+const raise = 2;
 const lower = 1.25;
 
 export class FlushAdvice {

@@ -3,7 +3,6 @@ import process from "node:process";
 import { openPlaces } from "../shared/allowlist_place.ts";
 import { CommitQueue } from "../shared/commit_queue.ts";
 import { limits } from "../shared/limits.ts";
-import { openStorage } from "../shared/storage/open.ts";
 import { exactly } from "../shared/zstd.ts";
 import { Admission } from "./admission.ts";
 import { Receiver } from "./app.ts";
@@ -14,6 +13,7 @@ import { FlushAdvice } from "./flush_advice.ts";
 import { Listener } from "./listener.ts";
 import { ReceiverMetrics } from "./receiver_metrics.ts";
 import { say } from "./say.ts";
+import { openEpochAside } from "./storage_aside.ts";
 import { type Tls, tlsOf } from "./tls.ts";
 import { watchTls } from "./tls_reload.ts";
 
@@ -23,10 +23,11 @@ const tls = await orExit(() => tlsOf(options));
 const door = await orExit(async () =>
   await Door.open({ ...options, places: await openPlaces(data, options), say })
 );
-const epoch = await orExit(async () => (await openStorage(data, options)).createEpoch(name));
+const epoch = await orExit(() => openEpochAside({ data, options, name }));
 
 const metrics = new ReceiverMetrics();
 const commits = new CommitQueue(epoch, {
+  frameOf: epoch.frameOf,
   committed: (commit) => metrics.committed(commit),
   changed: (problem) =>
     problem ? say("storage_down", problem.message) : say("storage_up", "it takes writes again"),

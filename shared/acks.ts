@@ -4,7 +4,7 @@
  *
  * | line | meaning |
  * |------|---------|
- * | `{"acked":BYTES}` | so many bytes of this POST's decoded text are durable; grows, at most one line a second |
+ * | `{"acked":BYTES}` | so many bytes of this POST's decoded text are durable; grows, at most one line a second, fewer where the receiver is busy |
  * | `{"acked":BYTES,"flush_ms":N}` | the same, and: please send frames no more often than every N ms |
  * | `{"done":true,"acked":BYTES}` | the body has ended and all of it is durable; the last line |
  * | `{"error":CODE,"acked":BYTES}` | the stream ends here; what was acknowledged stays; the last line |
@@ -76,7 +76,12 @@ class Answer {
     if (this.#due) return;
     this.#due = true;
     const nowMs = performance.now();
-    const waitMs = Math.max(this.#lastMs + limits.ackIntervalMs - nowMs, gatherMs);
+    // Who sends fewer frames needs fewer answers, and each costs as much as a frame.
+    const intervalMs = Math.min(
+      Math.max(limits.ackIntervalMs, 2 * this.flushMs()),
+      limits.ackIntervalMsMax,
+    );
+    const waitMs = Math.max(this.#lastMs + intervalMs - nowMs, gatherMs);
     clock.at(nowMs + waitMs, () => this.#writeAcked());
   }
 

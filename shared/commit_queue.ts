@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import { limits } from "./limits.ts";
 import { type EpochWriter, StorageError } from "./storage/storage.ts";
-import { compressFrameAside } from "./zstd.ts";
+import { compressFrame } from "./zstd.ts";
 
 /** Where committed frames go: one epoch of a storage (storage/storage.ts). */
 export type Sink = Pick<EpochWriter, "pace" | "commit" | "probe" | "close">;
@@ -13,6 +13,8 @@ export type Sink = Pick<EpochWriter, "pace" | "commit" | "probe" | "close">;
 export interface CommitQueueOptions {
   now?: () => number;
   sleep?: (ms: number) => Promise<void>;
+  /** Makes a frame of its text, which comes in parts; for a sink that compresses itself. */
+  frameOf?: FrameOf;
   /** Told of each commit: how long it took from its beginning, and the text it had. */
   committed?: (commit: { ms: number; textBytes: number; ok: boolean }) => void;
   /** Told when the storage takes no writes any more, and when it takes them again (undefined). */
@@ -21,6 +23,8 @@ export interface CommitQueueOptions {
 
 /** The parts of one block, in order. */
 type Parts = readonly Uint8Array[];
+
+export type FrameOf = (parts: readonly Uint8Array[], bytes: number) => Uint8Array;
 
 interface Waiting {
   block: Parts;
@@ -41,8 +45,6 @@ export class CommitQueue {
   #problem: Error | undefined;
   #idle: Promise<void> = Promise.resolve();
   #lastBeginMs = -Infinity;
-  /** The sink has been given all that was begun. */
-  #turn: Promise<void> = Promise.resolve();
   #batchIsFull = () => {};
   readonly #now: () => number;
   readonly #sleep: (ms: number) => Promise<void>;
@@ -133,34 +135,20 @@ export class CommitQueue {
     this.#waitingBytes = 0;
     this.#rollDue = false;
     this.#lastBeginMs = this.#now();
-    const turn = this.#turn;
-    const given = Promise.withResolvers<void>();
-    this.#turn = given.promise;
-    const commit = this.#commit(batch, textBytes, turn, given.resolve)
-      .finally(() => this.#running.delete(commit));
+    const commit = this.#commit(batch, textBytes).finally(() => this.#running.delete(commit));
     this.#running.set(commit, batch[0]?.sinceMs ?? this.#lastBeginMs);
   }
 
-  /** Compresses at once, but gives its frames to the sink in its `turn` only. */
-  async #commit(
-    batch: Waiting[],
-    textBytes: number,
-    turn: Promise<void>,
-    given: () => void,
-  ): Promise<void> {
+  async #commit(batch: Waiting[], textBytes: number): Promise<void> {
     const beginMs = this.#now();
     const report = (ok: boolean) =>
       this.options.committed?.({ ms: this.#now() - beginMs, textBytes, ok });
     try {
-      const [frames] = await Promise.all([joinFrames(batch.map((w) => w.block)), turn]);
-      const committed = this.sink.commit(frames);
-      given();
-      await committed;
+      await this.sink.commit(joinFrames(batch.map((w) => w.block), this.options.frameOf));
       for (const waiting of batch) waiting.resolve();
       report(true);
     } catch (error) {
       this.#failed = true;
-      given();
       for (const waiting of batch) waiting.reject(error);
       report(false);
       this.#start();
@@ -197,22 +185,26 @@ export class CommitQueue {
 }
 
 /** Blocks to compressed frames, in order, each of at most `frameTextBytesMax` of text. */
-export function joinFrames(blocks: readonly Parts[]): Promise<Uint8Array[]> {
-  const frames: Promise<Uint8Array>[] = [];
+export function joinFrames(blocks: readonly Parts[], frameOf: FrameOf = compressed): Uint8Array[] {
+  const frames: Uint8Array[] = [];
   let text: Uint8Array[] = [];
   let bytes = 0;
   for (const block of blocks) {
     const blockBytes = bytesOf(block);
     if (bytes > 0 && bytes + blockBytes > limits.frameTextBytesMax) {
-      frames.push(compressFrameAside(Buffer.concat(text, bytes)));
+      frames.push(frameOf(text, bytes));
       text = [];
       bytes = 0;
     }
     text.push(...block);
     bytes += blockBytes;
   }
-  if (bytes > 0) frames.push(compressFrameAside(Buffer.concat(text, bytes)));
-  return Promise.all(frames);
+  if (bytes > 0) frames.push(frameOf(text, bytes));
+  return frames;
+}
+
+function compressed(parts: readonly Uint8Array[], bytes: number): Uint8Array {
+  return compressFrame(Buffer.concat(parts, bytes));
 }
 
 function bytesOf(parts: Parts): number {

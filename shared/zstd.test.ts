@@ -1,15 +1,8 @@
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "bun:test";
 import { limits } from "./limits.ts";
-import {
-  compressFrame,
-  compressFrameAside,
-  decompressFrame,
-  nextMagic,
-  walkFrame,
-} from "./zstd.ts";
+import { compressFrame, decompressFrame, nextMagic, walkFrame } from "./zstd.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -368,16 +361,3 @@ test.skipIf(!zstd)(
     });
   },
 );
-
-test("a frame compressed aside is one frame with content size and checksum, and has the same text", async () => {
-  for (const size of [0, 1, 1_000, 128 * 1024 - 1, 128 * 1024, limits.frameTextBytesMax]) {
-    for (const fill of ["log line of text ", undefined]) {
-      const text = fill ? Buffer.alloc(size, fill) : randomBytes(size);
-      const frame = await compressFrameAside(text);
-      const walk = walkFrame(frame);
-      expect(walk).toMatchObject({ kind: "frame", length: frame.length, contentSize: size });
-      expect(walk.kind === "frame" && walk.checksum).toBe(true);
-      expect(decompressFrame(frame, size).equals(text)).toBe(true);
-    }
-  }
-});

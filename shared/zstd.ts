@@ -18,7 +18,7 @@
  * Ours always have a content size and a checksum.
  */
 import { Buffer } from "node:buffer";
-import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
 const magic = 0xfd2fb528;
 const dictionaryIdBytes = [0, 1, 2, 4];
@@ -114,36 +114,17 @@ export function exactly(
 
 /** One frame with content size and checksum. Level 1: on log text level 3 is no smaller. */
 export function compressFrame(text: Uint8Array, level = 1): Buffer {
-  return zstdCompressSync(text, frameOptions(text, level));
-}
-
-/**
- * The same, by another thread where that is worth the way: 1 MiB takes some 3 ms, in which the caller
- * can do something else. The bytes may differ from `compressFrame`'s; the text is the same.
- */
-export function compressFrameAside(text: Uint8Array): Promise<Buffer> {
-  if (text.length < asideBytesMin) return Promise.resolve(compressFrame(text));
-  return new Promise((resolve, reject) => {
-    zstdCompress(
-      text,
-      frameOptions(text, 1),
-      (error, frame) => error ? reject(error) : resolve(frame),
-    );
-  });
-}
-
-/** Below it is done before another thread has begun. */
-const asideBytesMin = 128 * 1024;
-
-function frameOptions(text: Uint8Array, level: number) {
-  return {
-    // Without the pledge the runtimes write no content size.
-    pledgedSrcSize: text.length,
-    // Zstd's worst case. What doesn't fit one chunk gets a second, empty frame from Deno.
-    chunkSize: text.length + (text.length >> 8) + 512,
-    params: {
-      [constants.ZSTD_c_compressionLevel]: level,
-      [constants.ZSTD_c_checksumFlag]: 1,
-    },
-  } as Parameters<typeof zstdCompressSync>[1] & object;
+  return zstdCompressSync(
+    text,
+    {
+      // Without the pledge the runtimes write no content size.
+      pledgedSrcSize: text.length,
+      // Zstd's worst case. What doesn't fit one chunk gets a second, empty frame from Deno.
+      chunkSize: text.length + (text.length >> 8) + 512,
+      params: {
+        [constants.ZSTD_c_compressionLevel]: level,
+        [constants.ZSTD_c_checksumFlag]: 1,
+      },
+    } as Parameters<typeof zstdCompressSync>[1],
+  );
 }

@@ -6,13 +6,18 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { once } from "node:events";
-import { CreateBucketCommand, PutBucketPolicyCommand, S3Client } from "@aws-sdk/client-s3";
+import {
+  CreateBucketCommand,
+  ListBucketsCommand,
+  PutBucketPolicyCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 
 const run = promisify(execFile);
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -51,6 +56,8 @@ export class Ceph {
   readonly credentials = { accessKeyId: "AKIDTEST", secretAccessKey: "SECRETTEST" };
   readonly region = "us-east-1";
   readonly #processes = new Map<CephProcess, ChildProcess>();
+  /** These are to be dead; any other that ends is started again. */
+  readonly #killed = new Set<CephProcess>();
   readonly #clients: S3Client[] = [];
   #buckets = 0;
   #shared: Promise<string> | undefined;
@@ -63,10 +70,9 @@ export class Ceph {
   /** `memstore` keeps nothing when the OSD ends, `bluestore` is as good as a disk. */
   static async start(store: "memstore" | "bluestore"): Promise<Ceph> {
     const folder = mkdtempSync(join(tmpdir(), "logmill-ceph-"));
-    const [monPort, port] = await freePorts(2);
-    const ceph = new Ceph(folder, port!);
+    const ceph = new Ceph(folder, await freePort());
     try {
-      await ceph.#make(store, monPort!);
+      await ceph.#make(store, await freePort());
     } catch (error) {
       await ceph.stop();
       throw error;
@@ -124,6 +130,7 @@ export class Ceph {
 
   /** SIGKILL; resolves when it is dead. */
   async kill(name: CephProcess): Promise<void> {
+    this.#killed.add(name);
     const child = this.#processes.get(name)!;
     if (!running.has(child)) return;
     const dead = once(child, "exit");
@@ -131,12 +138,12 @@ export class Ceph {
     await dead;
   }
 
-  /** Starts what was killed; resolves when it answers again. */
+  /** Starts what was killed; resolves when all of it answers again. */
   async restart(name: CephProcess): Promise<void> {
     await this.kill(name);
     this.#spawn(name);
     if (name === "osd") await this.#osdUp();
-    if (name === "radosgw") await this.#listens();
+    await this.#serves();
   }
 
   /** It hangs: connections stay, nothing is answered. */
@@ -177,7 +184,7 @@ export class Ceph {
     await this.#osdUp();
     this.#spawn("radosgw");
     await this.#createUser("owner", this.credentials);
-    await this.#listens();
+    await this.#serves();
   }
 
   get #conf(): string {
@@ -195,16 +202,22 @@ export class Ceph {
     running.add(child);
     child.once("exit", () => running.delete(child));
     this.#processes.set(name, child);
+    this.#killed.delete(name);
+  }
+
+  /** An OSD that speaks to the monitor before it has its map dies with `wrong fsid`: once more. */
+  #revive(): void {
+    for (const [name, child] of this.#processes) {
+      if (!running.has(child) && !this.#killed.has(name)) this.#spawn(name);
+    }
   }
 
   #ceph(...words: string[]): Promise<{ stdout: string }> {
     return run("ceph", ["-c", this.#conf, ...words], { timeout: 5_000 });
   }
 
-  /** An OSD that speaks to the monitor before it has its map dies with `wrong fsid`: once more. */
   async #osdUp(): Promise<void> {
     await this.#until("the OSD is up", async () => {
-      if (!running.has(this.#processes.get("osd")!)) this.#spawn("osd");
       const { stdout } = await this.#ceph("osd", "dump", "--format", "json");
       const [osd] = (JSON.parse(stdout) as { osds: Array<{ up: number }> }).osds;
       if (osd?.up !== 1) throw new Error(stdout);
@@ -220,14 +233,12 @@ export class Ceph {
     await run("radosgw-admin", ["-c", this.#conf, "-n", "client.rgw", ...user, ...secrets]);
   }
 
-  #listens(): Promise<void> {
-    return this.#until("radosgw listens", async () => {
-      const socket = connect(this.port, "127.0.0.1");
-      try {
-        await once(socket, "connect");
-      } finally {
-        socket.destroy();
-      }
+  /** An OSD that is up doesn't answer yet: first it goes through what it has. */
+  #serves(): Promise<void> {
+    const client = this.client();
+    return this.#until("radosgw and OSD answer", () => {
+      const abortSignal = AbortSignal.timeout(5_000);
+      return client.send(new ListBucketsCommand({}), { abortSignal });
     });
   }
 
@@ -235,6 +246,7 @@ export class Ceph {
     const endMs = performance.now() + startMsMax;
     for (;;) {
       try {
+        this.#revive();
         await check();
         return;
       } catch (error) {
@@ -249,12 +261,15 @@ export class Ceph {
   }
 }
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
+/** Not one of those that connections take: it must be free again after a restart. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const free = await once(server, "listening").then(() => true, () => false);
+    await new Promise((closed) => server.close(closed));
+    if (free) return port;
+  }
 }
 
 /** One copy of everything, no keys between the processes, and no waiting for others. */

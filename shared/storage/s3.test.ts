@@ -171,6 +171,7 @@ describe("S3", () => {
     }
     s3.objects.set("p/devices", Buffer.from("x"));
     expect(await reader.readOn()).toEqual([text(0)]);
+    expect(s3.requests.filter((request) => request.startsWith("GET")).length).toBe(1);
   });
 
   test("rejects to read in time if the answer never ends", async () => {

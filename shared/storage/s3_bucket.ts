@@ -113,24 +113,20 @@ export class Bucket {
     { ifAbsent, deadline }: { ifAbsent: boolean; deadline?: number },
   ): Promise<boolean> {
     return this.#retry(`write ${this.url(key)}`, deadline, async (abortSignal) => {
-      const conditional = ifAbsent && this.#conditions;
-      const command = new PutObjectCommand({
-        ...this.#at(key),
-        Body: bytes,
-        ...(conditional ? { IfNoneMatch: "*" } : {}),
-      });
+      const send = (condition: { IfNoneMatch?: string }) =>
+        this.#client.send(
+          new PutObjectCommand({ ...this.#at(key), Body: bytes, ...condition }),
+          { abortSignal },
+        );
       try {
-        await this.#client.send(command, { abortSignal });
-        return true;
+        await send(ifAbsent && this.#conditions ? { IfNoneMatch: "*" } : {});
       } catch (error) {
         const status = statusOf(error);
-        if (conditional && status === 412) return false;
-        if (conditional && status === 501) this.#conditions = false;
-        else throw error;
+        if (ifAbsent && status === 412) return false;
+        if (!this.#conditions || status !== 501) throw error;
+        this.#conditions = false;
+        await send({});
       }
-      await this.#client.send(new PutObjectCommand({ ...this.#at(key), Body: bytes }), {
-        abortSignal,
-      });
       return true;
     });
   }

@@ -154,10 +154,17 @@ describe("an epoch on S3", () => {
   test("rejects in time what hangs, closes its number, and shuts out the PUT that comes late", async () => {
     const { s3, epoch, reader, clock, passing } = await open();
     const late = hangFirst(s3);
+    const { between } = s3;
+    const signals: AbortSignal[] = [];
+    s3.between = (request, proceed) => {
+      signals.push(request.signal);
+      return between(request, proceed);
+    };
     await expect(passing(epoch.commit(one(1)))).rejects.toMatchObject({
       code: "storage",
       status: 503,
     });
+    expect(signals.every((signal) => signal.aborted)).toBe(true);
     expect(clock.monotonicMs()).toBeLessThanOrEqual(limits.s3RequestMs + 100);
     expect(late.length).toBeGreaterThan(1);
     s3.between = (_, proceed) => proceed();
@@ -334,6 +341,37 @@ describe("an epoch on S3", () => {
     s3.between = (_, proceed) => proceed();
     await epoch.probe();
     expect(committed()).toBe("00000007 0\n");
+  });
+
+  test("doesn't say of a number on its way that it is closed", async () => {
+    let nowMs = Date.UTC(2026, 10, 22);
+    const { s3, epoch } = await open(new FakeS3(), { nowMs: () => nowMs });
+    const gate = Promise.withResolvers<void>();
+    s3.between = async ({ key }, proceed) => {
+      if (isNumber(key, 1)) await gate.promise;
+      return proceed();
+    };
+    const first = epoch.commit(one(0));
+    const others = [epoch.commit(one(1))];
+    await first;
+    nowMs += limits.s3CommittedMs;
+    others.push(epoch.commit(one(2)));
+    await settle();
+    const committed = s3.objects.get(`segments/${epochKey(epoch)}/committed`)!.toString();
+    expect(committed).toBe("00000001 0\n");
+    gate.resolve();
+    await Promise.all(others);
+  });
+
+  test("acknowledges what is stored before a number that can't be closed", async () => {
+    const { s3, epoch } = await open();
+    s3.between = async ({ key, verb }, proceed) => {
+      if (verb === "PUT" && isNumber(key, 0)) await settle();
+      if (verb === "PUT" && isNumber(key, 1)) throw s3Error("AccessDenied", 403);
+      return proceed();
+    };
+    const outcomes = await Promise.allSettled([0, 1].map((seq) => epoch.commit(one(seq))));
+    expect(outcomes.map((o) => o.status)).toEqual(["fulfilled", "rejected"]);
   });
 
   test("acknowledges what is stored also where `committed` can't be put", async () => {

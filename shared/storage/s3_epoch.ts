@@ -72,9 +72,10 @@ export class S3Epoch implements EpochWriter {
   }
 
   probe(): Promise<void> {
+    const end = this.#next;
     return this.#inTurn(async () => {
-      await this.#close(this.#next);
-      this.#closed = this.#next;
+      await this.#close(end);
+      this.#closed = end;
       await this.#publish();
     });
   }

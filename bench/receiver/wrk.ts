@@ -1,0 +1,180 @@
+/**
+ * Our receiver beside nginx's dav PUT, under wrk: the same bodies, the same file system, one after the
+ * other in turn. Goes out: requests a second, times and memory of both, and how they compare.
+ *
+ * What isn't the same: ours has every body on disk (fdatasync) before it answers, nginx has it in the
+ * page cache; ours checks who sent it, and compresses it; nginx runs in two processes, ours in one.
+ *
+ * nginx has two paces: a burst, until the page cache is full of what isn't on disk, and then the disk's.
+ * A receiver runs for months, so the second is compared; the first, at which ours loses, stands beside it.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Identity } from "../../shared/identity.ts";
+import { identities } from "./devices.ts";
+import { nginxVersion, startNginx } from "./nginx.ts";
+import { type Contender, rssMiB, startReceiver } from "./wrk_contender.ts";
+import { type Bodies, type BodyKind, fileHeads, makeBodies } from "./wrk_load.ts";
+import { uploadHeads, writeLoad } from "./wrk_load.ts";
+import { type Measured, type Program, ratio, type Row, rowOf } from "./wrk_rows.ts";
+import { runWrk, wrkVersion } from "./wrk_run.ts";
+
+export interface WrkOptions {
+  /** On a real disk: on tmpfs there is nothing to sync. A folder of its own is made in it. */
+  folder?: string;
+  seconds?: number;
+  /** Until nginx has filled the page cache: at 10 % of 24 GB that is 12 s. */
+  warmUpSeconds?: number;
+  /** Runs of each program, for each body and number of connections. */
+  rounds?: number;
+  kinds?: BodyKind[];
+  print?: (text: string) => void;
+}
+
+/** Ratios are ours to nginx's, of the medians: more is better for us. NaN where it wasn't measured. */
+export interface WrkResult {
+  /** 30 KiB of plain text, after the warm-up. */
+  nginx_ratio_64: number;
+  nginx_ratio_1024: number;
+  /** The same, of the warm-up: nginx fills the page cache. */
+  nginx_ratio_burst_64: number;
+  nginx_ratio_burst_1024: number;
+  /** 30 KiB zstd frames of some 200 KB of text, which we decode and compress again, and nginx doesn't. */
+  nginx_ratio_frame_64: number;
+  nginx_ratio_frame_1024: number;
+  /** Answered by us with 200 and not stored; 0, or the comparison is worth nothing. */
+  wrk_lost: number;
+  /** Requests to us that were refused, or broke. */
+  wrk_refused: number;
+  rows: Row[];
+  versions: { nginx: string; wrk: string; fileSystem: string };
+  /** What wrk printed, run by run. */
+  raw: string;
+}
+
+/** As many as connections: each has a token of its own, which is verified once. */
+const devices = 1_024;
+const connectionCounts = [64, 1_024];
+
+export async function wrkPart(options: WrkOptions = {}): Promise<WrkResult | { skipped: string }> {
+  const [nginx, wrk] = [nginxVersion(), wrkVersion()];
+  if (!nginx || !wrk) return { skipped: "it needs `apt-get install nginx-light wrk`" };
+  const folder = mkdtempSync(join(options.folder ?? tmpdir(), "logmill-wrk-"));
+  try {
+    const fileSystem = execFileSync("df", ["--output=fstype", folder], { encoding: "utf8" });
+    const versions = { nginx, wrk, fileSystem: fileSystem.trim().split("\n").at(-1)! };
+    const comparison = new Comparison(folder, await identities(0, devices), options);
+    for (const kind of options.kinds ?? ["text", "frame"]) await comparison.compare(kind);
+    return comparison.result(versions);
+  } finally {
+    // Not sooner: after a mass delete ext4 makes files at a fraction of its speed.
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+class Comparison {
+  readonly #rows: Row[] = [];
+  readonly #ours: Measured[] = [];
+  readonly #print: (text: string) => void;
+  #raw = "";
+  #runs = 0;
+
+  constructor(
+    private readonly folder: string,
+    private readonly devices: Identity[],
+    private readonly options: WrkOptions,
+  ) {
+    this.#print = options.print ?? console.log;
+  }
+
+  async compare(kind: BodyKind): Promise<void> {
+    const bodies = makeBodies(kind, this.folder);
+    for (const connections of connectionCounts) {
+      const runs: Record<Program, Measured[]> = { logmill: [], nginx: [] };
+      for (let round = 0; round < (this.options.rounds ?? 3); round++) {
+        for (const program of ["logmill", "nginx"] as const) {
+          runs[program].push(await this.#run(program, bodies, connections));
+        }
+      }
+      this.#ours.push(...runs.logmill);
+      this.#rows.push(rowOf("logmill", bodies, connections, runs.logmill));
+      this.#rows.push(rowOf("nginx", bodies, connections, runs.nginx));
+    }
+  }
+
+  result(versions: WrkResult["versions"]): WrkResult {
+    const sum = (of: (run: Measured) => number) =>
+      this.#ours.reduce((total, run) => total + of(run), 0);
+    return {
+      nginx_ratio_64: ratio(this.#rows, "text", 64, "requestsPerSecond"),
+      nginx_ratio_1024: ratio(this.#rows, "text", 1_024, "requestsPerSecond"),
+      nginx_ratio_burst_64: ratio(this.#rows, "text", 64, "burstPerSecond"),
+      nginx_ratio_burst_1024: ratio(this.#rows, "text", 1_024, "burstPerSecond"),
+      nginx_ratio_frame_64: ratio(this.#rows, "frame", 64, "requestsPerSecond"),
+      nginx_ratio_frame_1024: ratio(this.#rows, "frame", 1_024, "requestsPerSecond"),
+      wrk_lost: sum((run) => Math.max(0, run.answered - run.stored)),
+      wrk_refused: sum(({ run, warmUp }) =>
+        run.statuses + run.broken + warmUp.statuses + warmUp.broken
+      ),
+      rows: this.#rows,
+      versions,
+      raw: this.#raw,
+    };
+  }
+
+  /** A program and a folder of its own each time, on a disk that has nothing left to write. */
+  async #run(program: Program, bodies: Bodies, connections: number): Promise<Measured> {
+    const name = `${++this.#runs}-${program}`;
+    const folder = join(this.folder, name);
+    mkdirSync(folder);
+    execFileSync("sync", ["-f", folder]);
+    const contender = program === "nginx"
+      ? await startNginx(folder)
+      : await startReceiver(folder, this.devices);
+    const heads = program === "nginx"
+      ? fileHeads(this.devices)
+      : await uploadHeads(this.devices, bodies.kind);
+    const send = (tag: string, seconds: number) => {
+      const load = join(this.folder, `${name}-${tag}.lua`);
+      writeLoad(load, tag, bodies, heads);
+      return runWrk(contender.port, load, connections, seconds);
+    };
+    const measured = await this.#measure(contender, send).finally(() => contender.stop());
+    const { run, warmUp } = measured;
+    const answered = run.requests - run.statuses + warmUp.requests - warmUp.statuses;
+    const result = { ...measured, answered, stored: await contender.stored() };
+    const line = `${name}, ${bodies.kind}, ${connections} connections: ${describe(result)}`;
+    this.#print(line);
+    this.#raw += `${line}\nwarm-up: ${warmUp.raw}\n${run.raw}\n`;
+    return result;
+  }
+
+  async #measure(
+    contender: Contender,
+    send: (tag: string, seconds: number) => ReturnType<typeof runWrk>,
+  ) {
+    const warmUp = await send("w", this.options.warmUpSeconds ?? 15);
+    let mostMiB = 0;
+    const look = () => mostMiB = Math.max(mostMiB, rssMiB(contender.pids));
+    const sampler = setInterval(look, 250);
+    const run = await send("r", this.options.seconds ?? 10).finally(() => clearInterval(sampler));
+    return { warmUp, run, rssMiB: mostMiB };
+  }
+}
+
+function describe({ run, warmUp, rssMiB, answered, stored }: Measured): string {
+  return [
+    `${Math.round(run.requests / run.seconds)} requests/s`,
+    `warm-up ${Math.round(warmUp.requests / warmUp.seconds)}`,
+    `p50 ${run.p50Ms} ms`,
+    `p99 ${run.p99Ms} ms`,
+    `RSS ${rssMiB.toFixed(0)} MiB`,
+    `answered ${answered}`,
+    `stored ${stored}`,
+    `refused ${run.statuses}`,
+    `broken ${run.broken}`,
+    `over 2 s ${run.timeouts}`,
+  ].join(", ");
+}
