@@ -97,6 +97,12 @@ export const limits = {
   liveStreamsMax: 16_000,
   /** Beyond so many bulk streams each is only slower. Picked from the air. */
   bulkStreamsMax: 256,
+  /** Streams of which nothing is durable yet: some 1 ms of work each, and agents wait 15 s. */
+  startingStreamsMax: 4_000,
+  /** With more of the live slots taken than this share, the oldest streams make room for others: */
+  crowdedShare: 0.9,
+  /** ... one in so many each second, so that a stream lasts some 16 s then. */
+  turnShare: 16,
   /** One device's streams: `filesMax` of the agent, and its other sources. */
   deviceStreamsMax: 96,
   /** Bytes of one device's blocks that aren't whole: else it could take all room by saying nothing. */
@@ -131,6 +137,8 @@ export const limits = {
   smallBatchBytes: 256 * KiB,
   /** At most one acknowledgement line per stream in this time: each costs some 20 microseconds. */
   ackIntervalMs: 1_000,
+  /** ... and a busy receiver's are no further apart than this. */
+  ackIntervalMsMax: 4_000,
   /** A stream that sends nothing for so long is ended. Bun's own limit is 255 s. */
   readIdleMs: 100_000,
   /** The receiver looks at its own load, and for streams that dribble, so often. */
@@ -254,12 +262,23 @@ export const limits = {
   readBytes: 8 * MiB,
   /** Text in one transaction: bounds what a crash makes us read again, and memory. */
   batchTextBytesMax: 64 * MiB,
+  /**
+   * Frames on their way to and from other threads: what those do while a batch is committed. A power of
+   * two. Memory is taken only as far as frames and digests are large.
+   */
+  frameSlots: 64,
+  /** A frame's digest, where it comes from another thread; that of a frame full of matches is larger. */
+  digestBytesMax: 2 * MiB,
   /** Nothing is written for so long: look at the storage even without a word from its watch. */
   pollMs: 1_000,
   /** Seen intervals per stream; beyond it the oldest holes are closed: what still comes is a repetition. */
   intervalsMax: 10_000,
   /** Streams whose seen intervals are kept in memory; the others are read back when needed. */
   streamsCachedMax: 200_000,
+  /** Changes of streams that are in the journal only: a stream's own row is saved once in so many. */
+  journalBytesMax: 64 * MiB,
+  /** A stream of which nothing has been heard for so long is forgotten. Picked from the air. */
+  streamAgeMsMax: 90 * 86_400_000,
   /** Boots whose clock fit is kept in memory; two for each device of the article's fleet. */
   bootsCachedMax: 200_000,
   /**
@@ -287,6 +306,64 @@ export const limits = {
   devicesExactMax: 10_000,
   /** Characters of a label's value: labels are names, not texts. */
   labelCharsMax: 200,
+  /** Knots of one boot's clock fit; beyond it the least needed goes, and its error is kept. */
+  clockKnotsMax: 32,
+  /** Knots stand so far apart where nothing else tells them apart: drift is even for so long. */
+  clockKnotMs: 10 * 60_000,
+  /** Records of a boot whose clock isn't known yet wait so long for it, from the boot's first block. */
+  clockWaitMs: 3 * 60_000,
+  /** A record that came so late may be of before or after a suspend: it waits for a clock record. */
+  clockDoubtMs: 12_000,
+  /** ... and so long: a clock record comes at least each `heartbeatMs`. */
+  clockDoubtWaitMs: 60_000,
+  /** Steps of one boot's clock that are said: one that jumps back and forth says nothing new. */
+  clockStepsMax: 100,
+  /** What is known of a boot's clock is kept so long after its last change. Picked from the air. */
+  clockAgeMsMax: 90 * 86_400_000,
+  /** Events that wait for their boot's clock: of one boot, */
+  waitingOfBootMax: 1_000,
+  /** ... and of all; beyond either the oldest are given the time that is known. */
+  waitingMax: 100_000,
+  /** Devices whose clock a receiver's is compared with: the median of so many hardly moves. */
+  receiverSamplesMax: 64,
+  /** ... and at least so many: of fewer, most may be wrong. */
+  receiverSamplesMin: 5,
+  /** Devices that are watched for silence; some 130 bytes each. */
+  watchedDevicesMax: 1_000_000,
+  /** Devices are looked through for silent ones so often: a hundred thousand take a millisecond. */
+  silenceLookMs: 10_000,
+  /** Silences of one device that wait for all that is stored to have been read. */
+  silencesMax: 64,
+  /** Outages of one receiver that are remembered: more than one a day, in 60 days. */
+  receiverOutagesMax: 64,
+  /** Boots of one device that are remembered; beyond it what is still to be said of the oldest is. */
+  deviceBootsMax: 16,
+  /** A line of JSON or logfmt longer than this isn't parsed: one with deep nesting costs time and memory. */
+  structuredCharsMax: 64 * KiB,
+  /** Within an epoch receive times go back by no more: commits hold many streams, clocks are corrected. */
+  recvDisorderMs: 60_000,
+  /** Grinding history begins so long before its range, for the sync records that say what the time is, */
+  historyBeforeMs: 10 * 60_000,
+  /** ... and reads so far behind it, unless told otherwise: devices that were offline send later. */
+  historyLateMs: 86_400_000,
+  /** Text on which rules are tried, unless told otherwise: some seconds. */
+  rulesSampleBytes: 64 * MiB,
+  /** ... taken at so many places, evenly over the time that is asked for. */
+  rulesSamplePlaces: 64,
+  /** Values of one label that are told apart when rules are tried; beyond it there are "more than". */
+  rulesLabelValuesMax: 10_000,
+  /** Events that are remembered so that a resent record isn't compared twice: twice as many at most. */
+  rulesSeenMax: 500_000,
+  /** Shorter literals have no whole gram in most places, and are in every second line anyway. */
+  literalBytesMin: 5,
+  /** What is longer is cut: it isn't any rarer. */
+  literalBytesMax: 64,
+  /** Texts that one place of a rule can have, all looked for: the cases of a word of seven letters. */
+  literalsPerRuleMax: 128,
+  /** Classes of so many characters, up to the digits, are tried: each makes so many literals of one. */
+  literalClassesMax: [1, 4, 10],
+  /** Log text on which it is measured what to look for: beyond it the choice stays the same. */
+  sampleBytesMax: 2 * MiB,
 } as const;
 
 /** Throws at load if two limits contradict each other: a programmer's mistake. */
@@ -317,7 +394,8 @@ assertRelation(l.s3RequestMs < l.ackTimeoutMs, "a slow storage isn't taken for a
 assertRelation(l.rawLineBytesMax < l.fileReadBytes, "a line of a file fits one read");
 assertRelation(l.readIdleMs >= 3 * l.heartbeatMs, "read-idle is at least three heartbeats");
 assertRelation(l.readIdleMs < 255_000, "read-idle is within what Bun can time");
-assertRelation(l.ackTimeoutMs >= 5 * l.ackIntervalMs, "several acknowledgements fit its time-out");
+assertRelation(l.ackTimeoutMs >= 3 * l.ackIntervalMsMax, "some acknowledgements fit its time-out");
+assertRelation(l.ackIntervalMs <= l.ackIntervalMsMax, "a busy receiver acknowledges no sooner");
 assertRelation(l.flushMsMax < l.ackTimeoutMs, "a slow flush isn't taken for a dead receiver");
 assertRelation(l.backoffBaseMs <= l.intervalMs, "back-off starts below the normal interval");
 assertRelation(l.postMsMin <= l.postMsMax, "a POST's shortest time is below its longest");
@@ -378,6 +456,8 @@ assertRelation(
       (usual.liveBytes + usual.bulkBytes) * l.bytesPerByteInFlight <= l.receiverMemoryBytes,
   "what a receiver takes at a time fits its memory",
 );
+assertRelation(l.clockDoubtMs > l.flushMsMax, "what a receiver made wait isn't doubtful");
+assertRelation(l.clockDoubtWaitMs > l.heartbeatMs, "a clock record comes while a record waits");
 assertRelation(usual.liveStreams >= 10_000, "ten thousand live streams fit the usual memory");
 assertRelation(
   l.s3CommitsMax * l.s3BatchTextBytes <= usual.liveBytes + usual.bulkBytes,
