@@ -3,7 +3,7 @@ import { limits } from "../shared/limits.ts";
 import { Admission, type AdmissionOptions, type Mode, Refusal } from "./admission.ts";
 
 function setUp(options: Partial<AdmissionOptions["budget"]> = {}) {
-  const state = { nowMs: 1_000, problem: undefined as Error | undefined, waitedMs: 0 };
+  const state = { nowMs: 1_000, problem: undefined as Error | undefined, waitedMs: 0, memory: 0 };
   const admission = new Admission({
     budget: { liveStreams: 4, bulkStreams: 2, liveBytes: 1_000, bulkBytes: 1_000, ...options },
     bulkBytesPerSec: 8 * limits.liveBurstBytes,
@@ -15,6 +15,7 @@ function setUp(options: Partial<AdmissionOptions["budget"]> = {}) {
         return state.waitedMs;
       },
     },
+    memoryShare: () => state.memory,
     nowMs: () => state.nowMs,
     random: () => 0.5,
   });
@@ -78,6 +79,21 @@ describe("slots", () => {
     for (const stream of streams.slice(2, 10)) stream.started();
     state.waitedMs = 2 * limits.slowCommitMs;
     expect(await refusal(() => admit("g"))).toBe("busy 503");
+  });
+
+  test("are none while the program's memory is over its limit, and the newest live streams end", async () => {
+    const { admission, state, admit } = setUp({ liveStreams: 1_000 });
+    const streams = Array.from({ length: 2 * limits.turnShare }, (_, i) => admit(`d${i}`));
+    state.memory = 1;
+    admission.look();
+    expect(await refusal(() => admit("e"))).toBe("admitted");
+    state.memory = 1.01;
+    admission.look();
+    expect(await refusal(() => admit("f"))).toBe("busy 503");
+    expect(streams.map(({ cut }) => ending(cut.signal)).filter(Boolean)).toEqual(["busy", "busy"]);
+    state.memory = 0.9;
+    admission.look();
+    expect(await refusal(() => admit("f"))).toBe("admitted");
   });
 
   test("go from the oldest live streams to others where they run out", () => {

@@ -51,6 +51,8 @@ export interface AdmissionOptions {
   /** Bytes a second of one bulk stream. */
   bulkBytesPerSec: number;
   commits: Pick<CommitQueue, "problem" | "waitedMs">;
+  /** How full the program's memory is: 1 is all that it may take. */
+  memoryShare: () => number;
   nowMs: () => number;
   random: () => number;
 }
@@ -64,6 +66,7 @@ export class Admission {
   readonly #drain: Drain;
   /** Streams of which nothing is durable yet. */
   #starting = 0;
+  #tight = false;
   #stopping = false;
   #shedMs = -Infinity;
 
@@ -96,6 +99,7 @@ export class Admission {
     const { problem, waitedMs } = this.options.commits;
     if (this.#stopping) throw new Refusal("stopping");
     if (problem) throw new Refusal("storage");
+    if (this.#tight) throw new Refusal("busy");
     // A storage that takes twice as long as it should gets half as many streams.
     const share = Math.min(1, limits.slowCommitMs / Math.max(1, waitedMs));
     if (this.#open[mode].size >= this.#slots[mode] * share) throw new Refusal("busy");
@@ -143,6 +147,9 @@ export class Admission {
    */
   look(): void {
     for (const stream of this.#all()) stream.look();
+    // What the runtime holds for streams that it can't read fast enough shows nowhere else.
+    this.#tight = this.options.memoryShare() > 1;
+    if (this.#tight) this.#endNewest(limits.turnShare);
     const { size } = this.#open.live;
     if (size < this.#slots.live * limits.crowdedShare) return;
     let left = Math.ceil(size / limits.turnShare);
@@ -163,8 +170,13 @@ export class Admission {
     const nowMs = this.options.nowMs();
     if (nowMs - this.#shedMs < limits.shedMs) return;
     this.#shedMs = nowMs;
+    this.#endNewest(limits.shedShare);
+  }
+
+  /** One in `share` of the live streams. */
+  #endNewest(share: number): void {
     const hurried = [...this.#open.live].filter((stream) => stream.hurried);
-    const newest = hurried.slice(-Math.ceil(hurried.length / limits.shedShare));
+    const newest = hurried.slice(-Math.ceil(hurried.length / share));
     for (const stream of newest) stream.cut.abort(new Refusal("busy"));
   }
 

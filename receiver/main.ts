@@ -34,7 +34,8 @@ const commits = new CommitQueue(epoch, {
 });
 const clock = { nowMs: () => performance.now(), random: Math.random };
 const bulkBytesPerSec = options["bulk-rate"];
-const admission = new Admission({ budget, bulkBytesPerSec, commits, ...clock });
+const memoryShare = () => process.memoryUsage.rss() / (options.memory * 2 ** 20);
+const admission = new Admission({ budget, bulkBytesPerSec, commits, memoryShare, ...clock });
 const advice = new FlushAdvice();
 metrics.watch({ admission, advice, commits, door });
 const receiver = new Receiver({

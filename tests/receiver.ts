@@ -33,6 +33,7 @@ export function newReceiver(options: ReceiverOptions) {
     budget,
     bulkBytesPerSec: options.bulkBytesPerSec ?? limits.bulkBytesPerSec,
     commits,
+    memoryShare: () => 0,
     nowMs: monotonicMs,
     random,
   });

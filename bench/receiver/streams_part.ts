@@ -72,7 +72,7 @@ type Found = Omit<StreamsResult, "lost"> & { run: StreamRun[] };
 
 const runStep: Record<Step, (options: StreamsOptions) => Promise<Found>> = {
   async peak({ folder, streams, seconds, print }) {
-    const load = { streams, rate: 8_000, frame: 1_000, ramp: 5, seconds };
+    const load = { streams, rate: 8_000, frame: 1_000, ramp: 30, seconds };
     const peak = await runStreams(folder, load);
     print(`peak: ${describe(peak)}`);
     print(`  80 MB/s by that: ${(0.08 * peak.cpuSecPerGB).toFixed(2)} cores`);
