@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
 import { limits } from "../shared/limits.ts";
-import { parseRecord } from "../shared/record.ts";
+import { escapeText, parseRecord } from "../shared/record.ts";
+import { seededRandom } from "../tests/fleet/random.ts";
 import { linkRule, tookRule } from "./fixtures.ts";
-import { SlowMatcher } from "./match.ts";
+import { LiteralMatcher, SlowMatcher } from "./match.ts";
 import { rule } from "./rule.ts";
+import { RandomLog } from "./sieve/random_rules.ts";
 
 const record = (text: string) => parseRecord(`6,1,2,-,caller=T1;${text}`)!;
 
@@ -28,4 +30,21 @@ test("a matcher cuts a label's value at its limit", () => {
   const all = rule("all", /a(?<rest>.*)/, { labels: ["rest"], yes: ["ab"] });
   const [match] = new SlowMatcher([all]).match(record(`a${"b".repeat(10_000)}`));
   expect(match!.labels["rest"]).toBe("b".repeat(limits.labelCharsMax));
+});
+
+test("a matcher that looks for literals first says what the slow one says, of random rules and texts", () => {
+  const log = new RandomLog(seededRandom(9));
+  let matched = 0;
+  for (let round = 0; round < 200; round++) {
+    const made = Array.from({ length: 4 }, (_, i) => log.rule(`r${i}`));
+    const rules = made.map(({ rule }) => rule).filter(({ regex }) => !regex.global);
+    const [quick, slow] = [new LiteralMatcher(rules), new SlowMatcher(rules)];
+    for (let i = 0; i < 20; i++) {
+      const line = record(escapeText(log.line(made.map(({ text }) => text))));
+      const said = slow.match(line);
+      expect(quick.match(line)).toEqual(said);
+      matched += said.length;
+    }
+  }
+  expect(matched).toBeGreaterThan(1_000);
 });

@@ -3,8 +3,8 @@
  * be as clever as it likes, as long as it says what `SlowMatcher` says.
  */
 import { type LogRecord, unescapeText } from "../shared/record.ts";
-import { requiredLiterals } from "./literals.ts";
 import { extract, type Extracted, type Rule } from "./rule.ts";
+import { type Plan, planRules } from "./sieve/plan.ts";
 
 export interface Match extends Extracted<string> {
   rule: Rule;
@@ -31,19 +31,20 @@ export class SlowMatcher implements Matcher {
   }
 }
 
-/** A rule's regex only where one of the texts is that every match of it holds. */
+/** A rule only where one of the literals stands that it requires: for records that come one by one. */
 export class LiteralMatcher implements Matcher {
-  readonly #tried: Array<{ rule: Rule; literals: string[] | undefined }>;
+  readonly plans: readonly Plan[];
 
   constructor(readonly rules: readonly Rule[]) {
-    this.#tried = rules.map((rule) => ({ rule, literals: requiredLiterals(rule.regex) }));
+    this.plans = planRules(rules);
   }
 
   match(record: LogRecord): Match[] {
     const text = unescapeText(record.text);
     const matches: Match[] = [];
-    for (const { rule, literals } of this.#tried) {
+    for (const { rule: index, literals } of this.plans) {
       if (literals && !literals.some((literal) => text.includes(literal))) continue;
+      const rule = this.rules[index]!;
       const extracted = extract(rule, text);
       if (extracted) matches.push({ rule, ...extracted });
     }
