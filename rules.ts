@@ -2,16 +2,22 @@
  * The rules: what becomes an event. Edit this file; a running grinder reads it again after a change.
  *
  *     rule(NAME, /regex with (?<groups>)/, { labels, value, device, yes, no })
+ *     json(NAME, { where: { field: "text" }, labels, value, device, yes, no })      lines with a JSON object
+ *     logfmt(NAME, { where: { key: "text" }, labels, value, device, yes, no })      key=value key="quoted value"
+ *     mapper(NAME, ["plain text"], (text) => ({ labels, value }), { labels, device, yes, no })
  *
- * The regex sees one record's text, unescaped and without the record's prefix; it may begin with the
- * name of the daemon. Keep in it a piece of plain text, five bytes or longer, that every match holds:
+ * A rule sees one record's text, unescaped and without the record's prefix; it may begin with the
+ * name of the daemon. Keep in a regex a piece of plain text, five bytes or longer, that every match holds:
  * by such pieces the grinder finds candidates. Give every repetition an upper limit.
- * `labels` are groups with few different values (no process ids, sectors or MAC addresses), `value` is
- * a group with a number, `device` are the device's labels in the allow-list by which to count as well.
- * `yes` and `no` are texts that must and must not match: they are checked whenever the rules are
+ * `labels` are groups (paths, keys) with few different values: no process ids, sectors or MAC addresses.
+ * `value` is the one with a number; `device` are the device's labels in the allow-list by which to count
+ * as well. `yes` and `no` are texts that must and must not match: they are checked whenever the rules are
  * loaded. Of several lines that report one thing, match one; the `no` lines show the others.
+ *
+ * `deno task rules test|cost|diff` says what rules match, what they cost, and what a change of them
+ * would change: docs/rules.md.
  */
-import { rule } from "./grinder/rule.ts";
+import { json, logfmt, mapper, rule } from "./grinder/rule.ts";
 
 export default [
   // --- the kernel's life and death --------------------------------------------------------------
@@ -847,4 +853,56 @@ export default [
       ],
     },
   ),
+
+  // --- programs that log structure ----------------------------------------------------------------
+  // Suricata's eve.json by syslog.
+  json("ids_alert", {
+    where: { event_type: "alert" },
+    labels: { category: "alert.category", action: "alert.action" },
+    device: ["model"],
+    yes: [
+      'suricata[812]: {"timestamp":"2026-11-22T20:15:01.124+0000","flow_id":77,"event_type":"alert","src_ip":"192.0.2.9","proto":"TCP","alert":{"action":"allowed","signature_id":2010935,"category":"Potentially Bad Traffic","severity":2}}',
+      '{"event_type": "alert", "alert": {"action": "blocked", "category": "Misc Attack"}}',
+    ],
+    no: [
+      'suricata[812]: {"timestamp":"2026-11-22T20:15:01.124+0000","event_type":"stats","stats":{"uptime":86400}}',
+      "suricata[812]: event_type alert is not enabled",
+    ],
+  }),
+
+  // dockerd, containerd, k3s.
+  logfmt("container_engine_error", {
+    where: { level: ["error", "fatal", "panic"], time: /^\d{4}-\d\d-\d\dT/, msg: /./ },
+    labels: ["level"],
+    device: ["model"],
+    yes: [
+      'dockerd[700]: time="2026-11-22T20:15:01.124581943Z" level=error msg="Handler for POST /v1.43/containers/create returned error: no such image"',
+      'k3s[911]: time="2026-11-22T20:15:01Z" level=fatal msg="starting kubernetes: preparing server: \\"database\\" is locked"',
+    ],
+    no: [
+      'dockerd[700]: time="2026-11-22T20:15:01.124581943Z" level=info msg="Daemon has completed initialization"',
+      "conman: level=error means that the modem is off",
+    ],
+  }),
+
+  // How many commands were in flight when a disk stopped answering: bits of a hexadecimal number.
+  mapper("ata_exception", [": exception Emask 0x"], (text) => {
+    const [, port, inFlight] = /(ata\d{1,3})\S{0,4}: exception Emask 0x\w+ SAct 0x([\da-f]{1,8}) /
+      .exec(text) ?? [];
+    if (port === undefined) return null;
+    const bits = parseInt(inFlight!, 16).toString(2).replaceAll("0", "");
+    return { labels: { port }, value: bits.length };
+  }, {
+    labels: ["port"],
+    value: "commands in flight",
+    device: ["model"],
+    yes: [
+      "ata3.00: exception Emask 0x10 SAct 0x20001 SErr 0x280100 action 0x6 frozen",
+      "ata1: exception Emask 0x50 SAct 0x0 SErr 0x40d0800 action 0xe frozen",
+    ],
+    no: [
+      "ata3.00: cmd 60/08:88:00:28:e3/00:00:1d:00:00/40 tag 17 ncq dma 4096 in",
+      "ata3: exception Emask 0x10 while the log was cut",
+    ],
+  }),
 ];

@@ -1,11 +1,13 @@
+// deno-lint-ignore-file logmill/rule-fields logmill/rule-literals
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import shipped from "../rules.ts";
-import { checkRules, loadRules, RulesError } from "./load_rules.ts";
-import { extract, groupNames, rule } from "./rule.ts";
+import { loadRules, refuseSlowRules, RulesError, slowRules } from "./load_rules.ts";
+import { extract, groupNames, json, logfmt, mapper, rule, takeFailures } from "./rule.ts";
+import { checkRules } from "./rule_checks.ts";
 
 // With a space: a path is no URL.
 const folder = await mkdtemp(join(tmpdir(), "logmill rules "));
@@ -136,8 +138,9 @@ describe("loadRules", () => {
 
   test("refuses what rule() didn't make", async () => {
     const { message } = await refusal('export default [{ name: "a", regex: /a/ }, /a/, "a"];');
-    expect(message).toContain("rule 1: it must be made by rule(...): it is an object");
-    expect(message).toContain("rule 3: it must be made by rule(...): it is a string");
+    const must = "it must be made by rule(...), json(...), logfmt(...) or mapper(...)";
+    expect(message).toContain(`rule 1: ${must}: it is an object`);
+    expect(message).toContain(`rule 3: ${must}: it is a string`);
   });
 
   test("refuses a name of another shape and a name that was used before", async () => {
@@ -215,6 +218,129 @@ describe("loadRules", () => {
   });
 });
 
+describe("checkRules", () => {
+  const yes = ['{"event":"x","ms":1}'];
+  const map = () => ({});
+  const wrong: Array<[what: string, rule: unknown, said: string]> = [
+    [
+      "a json rule without a condition",
+      json("a", { where: {}, yes }),
+      "its where must have a cond",
+    ],
+    [
+      "a logfmt rule without a where",
+      logfmt("a", { yes } as unknown as Parameters<typeof logfmt>[1]),
+      "its where must have a condition",
+    ],
+    [
+      "a path with an empty key",
+      json("a", { where: { event: "x" }, labels: ["a..b"], yes }),
+      'a field must be keys with dots between them: current value is "a..b"',
+    ],
+    [
+      "a logfmt key with a blank",
+      logfmt("a", { where: { event: "x" }, labels: { b: "a b" }, yes: ["event=x"] }),
+      'a field must be without blanks, = and ": current value is "a b"',
+    ],
+    [
+      "a condition that is an object",
+      json("a", { where: { event: { is: "x" } as unknown as string }, yes }),
+      'what "event" must be is to be a string, number, boolean, RegExp, or a list of the first three',
+    ],
+    [
+      "a condition with the flag g",
+      json("a", { where: { event: /x/g }, yes }),
+      'the regex for "event" must be without the flags g and y: it has g',
+    ],
+    [
+      "a yes line that lacks a text that must be there, which it names",
+      json("a", { where: { event: "y" }, yes }),
+      '"event\\":\\"y\\"" or "',
+    ],
+    [
+      "a no line that matches",
+      json("a", { where: { event: "x" }, yes, no: yes }),
+      "does. Make the where narrower",
+    ],
+    [
+      "a value that isn't in a yes line",
+      json("a", { where: { event: "x" }, value: "s", yes }),
+      'its value "s" must be a decimal number in every yes line',
+    ],
+    [
+      "a label that is a device label too",
+      json("a", { where: { event: "x" }, labels: { city: "c" }, device: ["city"], yes }),
+      'its label must not be a device label too: "city" is both',
+    ],
+    ["a mapper without a literal", mapper("a", [], map, { yes }), "it must have a literal"],
+    [
+      "a mapper with a short literal",
+      mapper("a", ["even"], map, { yes }),
+      'a literal must be 5 or more characters of printable ASCII without a backslash: current value is "even"',
+    ],
+    ["a mapper with a backslash", mapper("a", ["C:\\\\dir", "event"], map, { yes }), "C:"],
+    [
+      "a mapper that throws on a yes line",
+      mapper("a", ["event"], () => JSON.parse("-"), { yes }),
+      "doesn't, since the function failed: SyntaxError",
+    ],
+    [
+      "a mapper that throws on a no line",
+      mapper("a", ["event"], (text) => text === "event" ? JSON.parse("-") : {}, {
+        yes,
+        no: ["event"],
+      }),
+      '"event" can\'t be told, since the function failed: SyntaxError',
+    ],
+  ];
+  for (const [what, rule, said] of wrong) {
+    test(`refuses ${what}`, () => {
+      const problems = checkRules([rule]);
+      expect(problems.length).toBeGreaterThan(0);
+      expect(problems.join("\n")).toContain(said);
+      expect(problems[0]).toStartWith('rule "a": ');
+    });
+  }
+
+  test("leaves no failures behind: those of examples aren't the log's", () => {
+    const fails = mapper("a", ["event"], () => JSON.parse("-"), { yes, no: ["event"] });
+    expect(checkRules([fails])).toHaveLength(2);
+    expect(takeFailures([fails])).toEqual([]);
+  });
+
+  test("takes right rules of every kind", () => {
+    expect(checkRules([
+      json("a", { where: { event: "x" }, labels: ["a.b"], value: "ms", yes, no: ["{}"] }),
+      logfmt("b", { where: { event: /^x/ }, yes: ["event=x"], no: ["event=y"] }),
+      mapper("c", ["event"], map, { yes, no: ["even"] }),
+    ])).toEqual([]);
+  });
+});
+
+describe("slow rules", () => {
+  const rules = ["a", "b"].map((name) => rule(name, /aaaaa/, { yes: [] }));
+  const plans = [{ rule: 0, literals: ["aaaaa"], cost: 1e3 }, {
+    rule: 1,
+    literals: undefined,
+    cost: 6.2e6,
+  }];
+
+  test("are named with what they cost", () => {
+    expect(slowRules(rules, plans)).toEqual([
+      'rule "b": no plain text of 5 bytes or longer is in everything it matches, so it looks at every ' +
+      "record: some 6.2 ms for each MiB of log text",
+    ]);
+  });
+
+  test("are refused where that is asked for", () => {
+    expect(() => refuseSlowRules("x.ts", rules, plans)).toThrow(RulesError);
+    expect(() => refuseSlowRules("x.ts", rules, plans)).toThrow(
+      /^Cannot load rules from x\.ts because .* 1 of 2 don't\nrule "b": /,
+    );
+    refuseSlowRules("x.ts", rules, [plans[0]!]);
+  });
+});
+
 describe("the shipped rules", () => {
   test("load without a problem, and there are 26 or more", async () => {
     expect(checkRules(shipped)).toEqual([]);
@@ -229,15 +355,19 @@ describe("the shipped rules", () => {
         true,
         true,
       ]);
-      for (const line of rule.yes) expect([line, rule.regex.test(line)]).toEqual([line, true]);
-      for (const line of rule.no) expect([line, rule.regex.test(line)]).toEqual([line, false]);
+      for (const line of rule.yes) {
+        expect([line, extract(rule, line) !== null]).toEqual([line, true]);
+      }
+      for (const line of rule.no) {
+        expect([line, extract(rule, line) !== null]).toEqual([line, false]);
+      }
     }
   });
 
   test("say each yes line by no other rule: one line is one event", () => {
     for (const rule of shipped) {
       for (const line of rule.yes) {
-        const names = shipped.filter((other) => other.regex.test(line)).map((other) => other.name);
+        const names = shipped.filter((other) => extract(other, line)).map((other) => other.name);
         expect([line, ...names]).toEqual([line, rule.name]);
       }
     }

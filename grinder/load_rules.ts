@@ -4,7 +4,9 @@
  */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { extract, groupNames, type Rule } from "./rule.ts";
+import { type BuiltIn, builtInEvents, checkBuiltIn } from "./built_in.ts";
+import type { Rule } from "./rule.ts";
+import { checkRules, describe } from "./rule_checks.ts";
 
 /** The rules file can't be used as it is; loading it again helps only after it was changed. */
 export class RulesError extends Error {
@@ -17,7 +19,7 @@ export class RulesError extends Error {
  * imported before. Its own imports are not read again. Throws `RulesError`, which lists every problem.
  */
 export async function loadRules(path: string): Promise<Rule[]> {
-  const rules = await importDefault(path);
+  const { default: rules } = await importModule(path);
   if (!Array.isArray(rules)) {
     throw cannotLoad(
       path,
@@ -33,32 +35,56 @@ export async function loadRules(path: string): Promise<Rule[]> {
   return rules;
 }
 
-/** Everything that is wrong with the rules, one line each, in their order; empty if nothing is. */
-export function checkRules(rules: readonly unknown[]): string[] {
-  const seen = new Set<string>();
-  return rules.flatMap((rule, index) => {
-    if (!isRule(rule)) {
-      return [`rule ${index + 1}: it must be made by rule(...): it is ${describe(rule)}`];
-    }
-    const duplicate = seen.has(rule.name);
-    seen.add(rule.name);
-    const problems = [
-      ...nameProblems(rule, duplicate),
-      ...flagProblems(rule),
-      ...groupProblems(rule),
-      ...exampleProblems(rule),
-    ];
-    return problems.map((problem) => `rule "${rule.name}": ${problem}`);
-  });
+/**
+ * What the module at `path` exports as `builtIn`, checked; the defaults if it exports none. Throws
+ * `RulesError`, which lists every problem.
+ */
+export async function loadBuiltIn(path: string): Promise<BuiltIn> {
+  const { builtIn = builtInEvents() } = await importModule(path);
+  const problems = checkBuiltIn(builtIn);
+  if (problems.length === 0) return builtIn as BuiltIn;
+  throw cannotLoad(path, `every check must pass:\n${problems.join("\n")}`);
 }
 
-async function importDefault(path: string): Promise<unknown> {
+/** What a matcher plans for one rule; `FrameMatcher.plans` are such. */
+export interface RulePlan {
+  /** Index of the rule. */
+  rule: number;
+  /** Plain texts by which candidates are found; undefined: every record is one. */
+  literals: readonly string[] | undefined;
+  /** Estimated nanoseconds for each MiB of log text. */
+  cost: number;
+}
+
+/** One line for each rule that must look at every record, and what that costs. */
+export function slowRules(rules: readonly Rule[], plans: readonly RulePlan[]): string[] {
+  return plans.filter(({ literals }) => literals === undefined).map(({ rule, cost }) =>
+    `rule "${
+      rules[rule]!.name
+    }": no plain text of 5 bytes or longer is in everything it matches, ` +
+    `so it looks at every record: some ${(cost / 1e6).toFixed(1)} ms for each MiB of log text`
+  );
+}
+
+/** What `--strict` does: throws `RulesError` if a rule must look at every record. */
+export function refuseSlowRules(
+  path: string,
+  rules: readonly Rule[],
+  plans: readonly RulePlan[],
+): void {
+  const slow = slowRules(rules, plans);
+  if (slow.length === 0) return;
+  const why = "with --strict every rule must need a plain text";
+  throw cannotLoad(path, `${why}: ${slow.length} of ${rules.length} don't\n${slow.join("\n")}`);
+}
+
+async function importModule(path: string): Promise<{ default?: unknown; builtIn?: unknown }> {
   const absolute = resolve(path);
   try {
     // Runtimes keep a module for ever under its name: each change of the file costs the memory of the
     // old rules, which is small. Bun looks at the query of a path, but not at that of a file: URL.
     const { mtimeNs } = await stat(absolute, { bigint: true });
-    return (await import(`${absolute}?mtime=${mtimeNs}`)).default;
+    return await import(`${absolute}?mtime=${mtimeNs}`);
   } catch (error) {
     throw cannotLoad(
       path,
@@ -79,113 +105,4 @@ function reason(error: unknown): string {
     return error.errors.map(reason).join("; ");
   }
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-}
-
-function describe(value: unknown): string {
-  if (value === undefined) return "missing";
-  if (value === null) return "null";
-  return typeof value === "object" ? "an object" : `a ${typeof value}`;
-}
-
-function isRule(value: unknown): value is Rule {
-  const rule = value as Rule | null | undefined;
-  return typeof rule === "object" && rule !== null && rule.kind === "regex" &&
-    typeof rule.name === "string" && rule.regex instanceof RegExp &&
-    [rule.labels, rule.device, rule.yes, rule.no].every(Array.isArray);
-}
-
-const nameShape = /^[a-z][a-z0-9_]*$/;
-/** Events that need no rule; those of a rule must not be taken for them. */
-const builtIn = ["device_silent", "device_back", "reboot", "gap", "clock_step"];
-
-function nameProblems(rule: Rule, duplicate: boolean): string[] {
-  const problems: string[] = [];
-  if (!nameShape.test(rule.name)) {
-    problems.push(`its name must match ${nameShape}. Use small letters, digits and _`);
-  }
-  if (builtIn.includes(rule.name)) {
-    problems.push("its name must not be that of a built-in event. Rename it");
-  }
-  if (duplicate) problems.push("its name must be unique: there is one before it. Rename one");
-  return problems;
-}
-
-function flagProblems(rule: Rule): string[] {
-  // With g or y a regex remembers where it stopped, and so skips the next record that matches.
-  const flags = rule.regex.flags.replaceAll(/[^gy]/g, "");
-  if (flags === "") return [];
-  return [`its regex must be without the flags g and y: it has ${flags}. Remove them`];
-}
-
-function groupProblems(rule: Rule): string[] {
-  const groups = groupNames(rule.regex);
-  const problems = rule.labels
-    .filter((label) => !groups.includes(label))
-    .map((label) => notAGroup("label", label, groups));
-  if (rule.value !== undefined && !groups.includes(rule.value)) {
-    problems.push(notAGroup("value", rule.value, groups));
-  }
-  for (const label of rule.labels.filter((label) => rule.device.includes(label))) {
-    problems.push(`its label must not be a device label too: "${label}" is both. Rename the group`);
-  }
-  return problems;
-}
-
-/** Also what the lint plugin says. */
-export function notAGroup(use: "label" | "value", name: string, groups: string[]): string {
-  const start = `its ${use} must be a group of the regex: "${name}" is none. `;
-  const nearest = groups.toSorted((a, b) => distance(a, name) - distance(b, name))[0];
-  if (nearest === undefined) return `${start}The regex has no group; name one by (?<${name}>...)`;
-  return `${start}It has ${groups.join(", ")}; did you mean ${nearest}?`;
-}
-
-function exampleProblems(rule: Rule): string[] {
-  const problems: string[] = [];
-  if (rule.yes.length === 0) {
-    problems.push("it must have a yes line. Add the text of a real record that it is for");
-  }
-  for (const line of rule.yes) {
-    const extracted = run(rule, line);
-    if (extracted === null) {
-      problems.push(
-        `a yes line must match ${rule.regex}: ${quote(line)} doesn't. Correct one of the two`,
-      );
-    } else if (rule.value !== undefined && extracted.value === undefined) {
-      problems.push(
-        `its value "${rule.value}" must be a decimal number in every yes line: it isn't in ` +
-          `${quote(line)}. Let the group match digits only`,
-      );
-    }
-  }
-  for (const line of rule.no) {
-    if (run(rule, line) === null) continue;
-    problems.push(
-      `a no line must not match ${rule.regex}: ${quote(line)} does. Make the regex narrower`,
-    );
-  }
-  return problems;
-}
-
-/** `extract` from the first character, whatever the flags remember: those are a problem of their own. */
-function run(rule: Rule, text: string) {
-  rule.regex.lastIndex = 0;
-  return extract(rule, text);
-}
-
-function quote(line: string): string {
-  return JSON.stringify(line);
-}
-
-/** Levenshtein's: how many characters must be added, removed or replaced. Names are short. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

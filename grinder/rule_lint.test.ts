@@ -10,9 +10,9 @@ const folder = mkdtempSync(join(tmpdir(), "logmill-lint-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Runs `deno lint` with the project's own configuration on one file with this rule. */
-function lint(call: string): { status: number | null; report: string } {
+function lint(call: string, maker = "rule"): { status: number | null; report: string } {
   const file = join(folder, "rules.ts");
-  writeFileSync(file, `import { rule } from "./rule.ts";\nexport default [${call}];\n`);
+  writeFileSync(file, `import { ${maker} } from "./rule.ts";\nexport default [${call}];\n`);
   const deno = join(root, "node_modules/.bin/deno");
   const args = ["lint", "--config", join(root, "deno.json"), file];
   const { status, stdout, stderr } = spawnSync(deno, args, {
@@ -55,6 +55,48 @@ test("deno lint keeps silent about what isn't written as a literal, and other fu
     'rule("x", /aaaaa/, { labels: names, value, ...rest })',
     'rule("x", /aaaaa/, options)',
     'role("x", /aaaaa/, { labels: ["a"], yes: [] })',
+    'rule("x", json("x", { where, labels: names, value: ms, yes: [] }))',
+    'rule("x", mapper("x", [literal, ...more], map, options))',
   ];
   expect(lint(calls.join(", ")).status).toBe(0);
+});
+
+test("deno lint passes right rules of every kind", () => {
+  const { status, report } = lint(
+    [
+      'json("a", { where: { event: "x", "a.b": 1 }, labels: ["a.b", "c"], value: "ms", yes: [] })',
+      'logfmt("b", { where: { event: "x" }, labels: { city: "at" }, value: "ms", yes: [] })',
+      'mapper("c", ["event"], () => null, { yes: [] })',
+    ].join(", "),
+    "json, logfmt, mapper",
+  );
+  expect([status, report]).toEqual([0, expect.stringContaining("Checked 1 file")]);
+});
+
+test("deno lint reports a rule on fields without a condition, and fields that can't be any", () => {
+  const { status, report } = lint(
+    [
+      'json("a", { where: {}, labels: ["a..b"], value: ".ms", yes: [] })',
+      'logfmt("b", { where: { "a b": 1 }, labels: { city: "at=" }, yes: [] })',
+    ].join(", "),
+    "json, logfmt",
+  );
+  expect(status).toBe(1);
+  expect(report).toContain("logmill/rule-fields");
+  expect(report).toContain("its where must have a condition");
+  for (const field of ["a..b", ".ms", "a b", "at="]) {
+    expect(report).toContain(`current value is "${field}"`);
+  }
+  expect(report).toContain("Found 5 problems");
+});
+
+test("deno lint reports a mapper's literal that can't be looked for", () => {
+  const { status, report } = lint(
+    'mapper("c", ["event", "even"], () => null, { yes: [] })',
+    "mapper",
+  );
+  expect(status).toBe(1);
+  expect(report).toContain("logmill/rule-literals");
+  expect(report).toContain('current value is "even"');
+  expect(report).toContain("Found 1 problem");
 });

@@ -1,13 +1,19 @@
 /**
- * A plugin of `deno lint`: a call `rule(NAME, /regex/, {labels, value})` to a report for each label or
- * value that isn't a named group of the regex, as soon as it is written. Where a part is not
- * written as a literal it keeps silent, and the check at load decides.
+ * A plugin of `deno lint`: a call that writes a rule down to a report of what is wrong with it, as soon
+ * as it is written. Where a part is not written as a literal it keeps silent, and the check at load
+ * decides.
+ *
+ * | lint rule | what it reports |
+ * |-----------|-----------------|
+ * | rule-groups | `rule(NAME, /regex/, {labels, value})`: a label or value that isn't a named group |
+ * | rule-fields | `json(NAME, {where, labels, value})`, `logfmt(...)`: no condition, a field that can't be one |
+ * | rule-literals | `mapper(NAME, [literals], ...)`: a literal that can't be looked for |
  *
  * Only the parts of Deno.lint that are used are described here: the API is marked unstable, and this
  * file is type-checked without Deno's types.
  */
-import { notAGroup } from "./load_rules.ts";
 import { groupNames } from "./rule.ts";
+import { fieldProblem, literalProblem, noCondition, notAGroup } from "./rule_checks.ts";
 
 interface Node {
   type: string;
@@ -25,9 +31,14 @@ interface RuleContext {
   report(data: { node: Node; message: string }): void;
 }
 
-function checkCall(context: RuleContext, call: Node): void {
-  if (call.callee?.type !== "Identifier" || call.callee.name !== "rule") return;
-  const [, regex, options] = call.arguments ?? [];
+/** The arguments of a call of one of these functions. */
+function argumentsOf(call: Node, ...names: string[]): Node[] | undefined {
+  if (call.callee?.type !== "Identifier" || !names.includes(call.callee.name!)) return undefined;
+  return call.arguments ?? [];
+}
+
+function checkGroups(context: RuleContext, call: Node): void {
+  const [, regex, options] = argumentsOf(call, "rule") ?? [];
   if (regex?.regex === undefined || options?.type !== "ObjectExpression") return;
   const groups = groupsOf(context, regex);
   if (groups === undefined) return;
@@ -48,6 +59,33 @@ function groupsOf(context: RuleContext, node: Node): string[] | undefined {
   }
 }
 
+function checkFields(context: RuleContext, call: Node): void {
+  const [, options] = argumentsOf(call, "json", "logfmt") ?? [];
+  if (options?.type !== "ObjectExpression") return;
+  const kind = call.callee!.name as "json" | "logfmt";
+  const where = property(options, "where");
+  if (where?.properties?.length === 0) context.report({ node: where, message: noCondition });
+  const labels = property(options, "labels");
+  const fields = [
+    ...(where?.properties ?? []).map(({ key }) => key?.name ? { ...key, value: key.name } : key),
+    ...(labels?.elements ?? []),
+    ...(labels?.properties ?? []).map((property) => property.value as Node | undefined),
+    property(options, "value"),
+  ];
+  for (const node of fields) {
+    const message = typeof node?.value === "string" ? fieldProblem(kind, node.value) : undefined;
+    if (message !== undefined) context.report({ node: node!, message });
+  }
+}
+
+function checkLiterals(context: RuleContext, call: Node): void {
+  const [, literals] = argumentsOf(call, "mapper") ?? [];
+  for (const node of literals?.elements ?? []) {
+    const message = typeof node?.value === "string" ? literalProblem(node.value) : undefined;
+    if (message !== undefined) context.report({ node: node!, message });
+  }
+}
+
 /** The value of a property; nodes of a property call it `value` too. */
 function property(object: Node, name: string): Node | undefined {
   const found = object.properties?.find((property) =>
@@ -56,13 +94,19 @@ function property(object: Node, name: string): Node | undefined {
   return found?.value as Node | undefined;
 }
 
+function calling(check: (context: RuleContext, call: Node) => void) {
+  return {
+    create: (context: RuleContext) => ({
+      CallExpression: (call: Node) => check(context, call),
+    }),
+  };
+}
+
 export default {
   name: "logmill",
   rules: {
-    "rule-groups": {
-      create: (context: RuleContext) => ({
-        CallExpression: (call: Node) => checkCall(context, call),
-      }),
-    },
+    "rule-groups": calling(checkGroups),
+    "rule-fields": calling(checkFields),
+    "rule-literals": calling(checkLiterals),
   },
 };
