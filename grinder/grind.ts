@@ -29,6 +29,8 @@ export interface GrindOptions {
   /** A device's own labels, from the allow-list. */
   labelsOf: (device: string) => Record<string, string>;
   warn: (text: string) => void;
+  /** Whether an event of this wall time counts; the others are as if their rule had not matched. */
+  keeps?: (wallUs: number) => boolean;
 }
 
 /** An event that waits for the end of its batch. */
@@ -92,6 +94,12 @@ export class Grind {
    */
   take(read: Read, stored?: Map<string, StoredLines>): void {
     const key = epochKey(read);
+    const missed = read.segment - (this.cursors.get(key)?.segment ?? read.segment);
+    if (missed > 0) {
+      this.#count("deleted_segments", missed);
+      const lost = "what hasn't been read of them is lost";
+      this.options.warn(`${segmentPath(read)}: ${missed} before it have been deleted: ${lost}`);
+    }
     this.cursors.set(key, read.next);
     this.#moved.add(key);
     if (read.damage !== undefined) {
@@ -222,6 +230,7 @@ export class Grind {
   #settle(event: Waiting, clockUs: number): void {
     const { header, record, by, value } = event;
     const time = event.time ?? this.#clocks.wallTime(header, record.usec);
+    if (this.options.keeps?.(time.wallUs) === false) return;
     this.#files.add("events", formatEvent(event, time));
     if (!by) return;
     const own = this.options.labelsOf(header.device);

@@ -99,8 +99,10 @@ describe("the grinder as a program", () => {
     const { status, stdout } = run("--help");
     expect(status).toBe(0);
     expect(stdout).toContain("deno task grind [OPTIONS]");
-    expect(stdout).toMatch(/--data FOLDER +where the segments are \(default: \.\/data\)/);
-    expect(stdout).toMatch(/--out FOLDER .*\(default: --data\)/);
+    expect(stdout).toMatch(
+      /--data PLACE +where the segments are: a folder, or s3:.* \(default: \.\/data\)/,
+    );
+    expect(stdout).toMatch(/--out FOLDER .*\(default: --data, or .*\)/);
     expect(stdout).toMatch(/--rules FILE .*\(default: \.\/rules\.ts\)/);
     expect(stdout).toMatch(/--window S .*\(default: 60\)/);
     expect(stdout).toMatch(/--once /);

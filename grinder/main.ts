@@ -3,14 +3,18 @@ import { hostname } from "node:os";
 import process from "node:process";
 import { listPlace, openPlaces } from "../shared/allowlist_place.ts";
 import { isName } from "../shared/block.ts";
-import { programOptions } from "../shared/options.ts";
+import { programOptions, UsageError } from "../shared/options.ts";
 import { CursorPublisher } from "../shared/storage/cursors.ts";
-import { FolderStorage } from "../shared/storage/folder.ts";
 import { FolderNotes } from "../shared/storage/folder_notes.ts";
+import { openStorage, parseS3Place, s3Options } from "../shared/storage/open.ts";
+import { StorageError } from "../shared/storage/storage.ts";
 import { DeviceLabels } from "./device_labels.ts";
 import { Grind } from "./grind.ts";
-import { RulesError } from "./load_rules.ts";
+import { History, HistoryError } from "./history/history.ts";
+import { ProgressLine } from "./history/progress_line.ts";
+import { refuseSlowRules, RulesError, slowRules } from "./load_rules.ts";
 import { LiteralMatcher } from "./match.ts";
+import { type Rule, takeFailures } from "./rule.ts";
 import { RulesFile } from "./rules_file.ts";
 import { State } from "./state.ts";
 import { StateError } from "./state_file.ts";
@@ -18,13 +22,27 @@ import { tail } from "./tail.ts";
 
 const { values } = programOptions(
   `
-Usage: deno task grind [OPTIONS]     make events and aggregates of what receivers store, as it comes`,
+Usage: deno task grind [OPTIONS]     make events and aggregates of what receivers store, as it comes
+       deno task grind --since 7d --out DIR [--rules FILE]     the same of what was stored, in DIR`,
   {
-    data: { type: "text", unit: "folder", default: "./data", help: "where the segments are" },
-    out: { type: "text", unit: "folder", help: "for events/ and aggregates/ (default: --data)" },
+    data: {
+      type: "text",
+      unit: "place",
+      default: "./data",
+      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
+    },
+    ...s3Options,
+    out: {
+      type: "text",
+      unit: "folder",
+      help: "for events/ and aggregates/ (default: --data, or ./data with S3)",
+    },
     rules: { type: "text", unit: "file", default: "./rules.ts", help: "what becomes an event" },
     window: { type: "number", unit: "s", default: 60, help: "length of an aggregate's window" },
     once: { type: "flag", unit: "", help: "end after what is there now" },
+    since: { type: "text", unit: "time", help: "history: from so long ago (7d), or an ISO time" },
+    until: { type: "text", unit: "time", help: "history: to then (default: now)" },
+    strict: { type: "flag", unit: "", help: "refuse rules that must look at every record" },
     name: {
       type: "text",
       unit: "name",
@@ -35,47 +53,93 @@ Usage: deno task grind [OPTIONS]     make events and aggregates of what receiver
   process.argv.slice(2),
 );
 const say = (text: string) => console.error(`grinder: ${text}`);
-const out = values.out ?? values.data;
+const past = (values.since ?? values.until) !== undefined;
 if (!Number.isInteger(values.window) || values.window < 1) {
   say(`Cannot use --window because it must be whole seconds, at least 1: it is ${values.window}`);
   process.exit(2);
 }
-const name = values.name ?? (values.once ? undefined : hostname());
+const name = values.name ?? (values.once || past ? undefined : hostname());
 if (name !== undefined && !isName(name)) {
   say(`Cannot use --name ${name} because it must be letters, digits and ._:@+-`);
   process.exit(2);
 }
 
 try {
+  const s3 = parseS3Place(values.data);
+  const out = values.out ?? (s3 ? "./data" : values.data);
   const file = await RulesFile.open(values.rules);
-  const state = State.open(out, Date.now(), say);
-  const labels = await DeviceLabels.open(listPlace(await openPlaces(values.data)));
+  const matcherOf = (rules: Rule[]) => {
+    const matcher = new LiteralMatcher(rules);
+    if (values.strict) refuseSlowRules(values.rules, rules, matcher.plans);
+    for (const slow of slowRules(rules, matcher.plans)) say(slow);
+    return matcher;
+  };
+  const matcher = matcherOf(file.rules);
+  const stored = await openStorage(values.data, values);
   const windowUs = values.window * 1e6;
-  const matcher = new LiteralMatcher(file.rules);
-  const grind = new Grind({ state, out, matcher, windowUs, labelsOf: labels.of, warn: say });
+  const progress = new ProgressLine({
+    write: (text) => void process.stderr.write(text),
+    isTerminal: process.stderr.isTTY === true,
+    nowMs: () => performance.now(),
+  });
+  if (past && values.out === undefined) {
+    throw new UsageError("Cannot grind history because --out must name a folder of its own");
+  }
+  const history = !past ? undefined : await History.open({
+    ...values,
+    storage: stored,
+    windowUs,
+    out,
+    live: [values.data],
+    nowMs: Date.now(),
+    progress: progress.update,
+  });
+  if (history && !history.storage) {
+    say(`${out} is finished already`);
+    process.exit(0);
+  }
+  const state = State.open(out, Date.now(), say);
+  const labels = await DeviceLabels.open(listPlace(await openPlaces(values.data, values)));
+  const grind = new Grind({
+    state,
+    out,
+    matcher,
+    windowUs,
+    labelsOf: labels.of,
+    warn: say,
+    ...(history ? { keeps: history.keeps } : {}),
+  });
   const stop = new AbortController();
   process.once("SIGTERM", () => stop.abort());
   process.once("SIGINT", () => stop.abort());
-  const notes = new FolderNotes(values.data);
-  const cursors = name && new CursorPublisher(notes, { name, nowMs: Date.now, report: say });
+  // With S3 the bucket's own rule deletes, and asks nobody.
+  const cursors = name && !s3 &&
+    new CursorPublisher(new FolderNotes(values.data), { name, nowMs: Date.now, report: say });
   say(`${file.rules.length} rules, from ${values.data} to ${out}`);
   await tail({
-    storage: new FolderStorage(values.data),
+    storage: history?.storage ?? stored,
     grind,
-    once: values.once,
+    once: values.once || past,
     stop: stop.signal,
     refresh: async () => {
       await labels.reload();
       const rules = await file.reload(say);
-      if (rules) grind.matcher = new LiteralMatcher(rules);
+      if (rules) grind.matcher = matcherOf(rules);
     },
     report: say,
     ...(cursors ? { publish: (at, last) => cursors.publish(at, last) } : {}),
   });
   state.close();
+  if (!stop.signal.aborted) history?.finish();
+  progress.end();
+  for (const { rule, count, first } of takeFailures(file.rules)) {
+    say(`rule ${rule}: failed ${count} times, first with ${first}`);
+  }
 } catch (error) {
-  const expected = error instanceof RulesError || error instanceof StateError;
-  say(expected ? error.message : String((error as Error).stack ?? error));
-  process.exit(1);
+  const asked = error instanceof UsageError;
+  const expected = [RulesError, StateError, HistoryError, StorageError];
+  const told = asked || expected.some((kind) => error instanceof kind);
+  say(told ? (error as Error).message : String((error as Error).stack ?? error));
+  process.exit(asked ? 2 : 1);
 }
 process.exit(0);

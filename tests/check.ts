@@ -16,12 +16,22 @@ interface Step {
 
 /** Tests of what reads segments, and of all of the grinder, which runs under Deno. */
 function denoTests(): string[] {
-  const grinder = readdirSync(`${root}/grinder`)
+  const grinder = (readdirSync(`${root}/grinder`, { recursive: true }) as string[])
     .filter((file) => file.endsWith(".test.ts"))
     .map((file) => `grinder/${file}`);
   const shared = ["record", "zstd", "block", "upload", "intervals", "segment_reader"]
     .map((name) => `shared/${name}.test.ts`);
-  const storage = ["folder", "folder_epoch", "folder_notes", "cursors", "retention"]
+  const storage = [
+    "folder",
+    "folder_epoch",
+    "folder_notes",
+    "cursors",
+    "retention",
+    "s3",
+    "s3_epoch",
+    "s3_errors",
+    "s3_lifecycle",
+  ]
     .map((name) => `shared/storage/${name}.test.ts`);
   return [...shared, "shared/duration.test.ts", ...storage, ...grinder];
 }

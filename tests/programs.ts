@@ -12,7 +12,15 @@ export const bunPath = join(root, "node_modules/.bin/bun");
 /** As in package.json's script. */
 export const receiverEnv = { BUN_JSC_forceRAMSize: String(256 * 1024 * 1024) };
 /** As in deno.json's task. */
-export const grinderPermissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+export const grinderPermissions = [
+  // A regex that backtracks for too long goes on in linear time.
+  "--v8-flags=--enable-experimental-regexp-engine-on-excessive-backtracks",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-sys",
+  "--allow-net",
+];
 
 /**
  * Deno itself. What npm puts into .bin may be a script that starts it, and a script that is killed
