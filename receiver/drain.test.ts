@@ -16,8 +16,8 @@ test("those who are refused come back over the time that it takes to be through 
   expect(after(20_000, 3_000).drain.retryAfterSec(() => 1)).toBe(limits.intervalMs / 1000);
   // 6,000 wait: 20 s, and each somewhere in it.
   expect(after(6_000, 3_000).drain.retryAfterSec(() => 1)).toBe(20);
-  expect(after(6_000, 3_000).drain.retryAfterSec(() => 0.5)).toBe(10);
-  expect(after(6_000, 3_000).drain.retryAfterSec(() => 0)).toBe(1);
+  expect(after(6_000, 3_000).drain.retryAfterSec(() => 0.5)).toBe(15);
+  expect(after(6_000, 3_000).drain.retryAfterSec(() => 0)).toBe(10);
 });
 
 test("where nothing completes nobody is sent away for longer than the normal interval", () => {

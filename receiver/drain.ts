@@ -25,12 +25,12 @@ export class Drain {
 
   /**
    * Seconds until all who were refused lately would be through at the present rate, and for each
-   * another point in that time; at least 1, at most the normal interval between uploads.
+   * another point in the later half of it: each try costs. At most the normal interval of uploads.
    */
   retryAfterSec(random: () => number): number {
     const allSec = this.#refused / Math.max(this.#completed, 1) * limits.drainMs / 1000;
     const bounded = Math.min(Math.max(allSec, 4), limits.intervalMs / 1000);
-    return Math.ceil(Math.max(1, bounded * random()));
+    return Math.ceil(bounded * (0.5 + random() / 2));
   }
 
   #fade(): void {

@@ -28,7 +28,7 @@ test("a busy one asks for more and more, up to the most there is", () => {
   const { pass } = setUp();
   expect(pass(1, 900)).toBe(limits.flushMs * 2);
   expect(pass(1, 900)).toBe(limits.flushMs * 4);
-  expect(pass(30, 900)).toBe(limits.flushMsMax);
+  expect(pass(30, 900)).toBe(limits.flushAskedMsMax);
 });
 
 test("one that has found its pace keeps it, and comes back when it has less to do", () => {

@@ -31,7 +31,7 @@ export class FlushAdvice {
     this.#atMs = nowMs;
     if (short || busy > busyShare) this.#flushMs *= raise;
     else if (busy < idleShare) this.#flushMs /= lower;
-    this.#flushMs = Math.min(Math.max(this.#flushMs, limits.flushMs), limits.flushMsMax);
+    this.#flushMs = Math.min(Math.max(this.#flushMs, limits.flushMs), limits.flushAskedMsMax);
   }
 }
 

@@ -127,6 +127,8 @@ export const limits = {
   probeMs: 1_000,
   /** Rates of refusals and completions are of about so long ago. */
   drainMs: 10_000,
+  /** The longest flush time that a receiver asks for: larger frames save little and take memory. */
+  flushAskedMsMax: 4_000,
   /** When room is short the newest live streams are ended, at most so often, */
   shedMs: 20,
   /** ... and one in so many of them. */
@@ -396,6 +398,7 @@ assertRelation(l.readIdleMs >= 3 * l.heartbeatMs, "read-idle is at least three h
 assertRelation(l.readIdleMs < 255_000, "read-idle is within what Bun can time");
 assertRelation(l.ackTimeoutMs >= 3 * l.ackIntervalMsMax, "some acknowledgements fit its time-out");
 assertRelation(l.ackIntervalMs <= l.ackIntervalMsMax, "a busy receiver acknowledges no sooner");
+assertRelation(l.flushAskedMsMax <= l.flushMsMax, "a receiver asks for what agents do");
 assertRelation(l.flushMsMax < l.ackTimeoutMs, "a slow flush isn't taken for a dead receiver");
 assertRelation(l.backoffBaseMs <= l.intervalMs, "back-off starts below the normal interval");
 assertRelation(l.postMsMin <= l.postMsMax, "a POST's shortest time is below its longest");
