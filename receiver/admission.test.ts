@@ -67,14 +67,21 @@ describe("slots", () => {
 
   test("are for streams that get on: those without anything durable are bounded by themselves", async () => {
     const { state, admission, admit } = setUp({ liveStreams: 10 * limits.startingStreamsMax });
-    const streams = Array.from({ length: limits.startingStreamsMax }, (_, i) => admit(`d${i}`));
+    const starting = (name: string) => {
+      const stream = admit(name);
+      stream.chunk(1);
+      stream.chunk(1);
+      return stream;
+    };
+    for (let i = 0; i < limits.startingStreamsMax; i++) admit(`idle${i}`);
+    const streams = Array.from({ length: limits.startingStreamsMax }, (_, i) => starting(`d${i}`));
     expect(await refusal(() => admit("e"))).toBe("busy 503");
     expect(await refusal(() => admission.assertRoom("bulk"))).toBe("busy 503");
     streams[0]!.started();
     streams[0]!.started();
     streams[0]![Symbol.dispose]();
     streams[1]![Symbol.dispose]();
-    for (const name of ["e", "f"]) expect(await refusal(() => admit(name))).toBe("admitted");
+    for (const name of ["e", "f"]) expect(await refusal(() => starting(name))).toBe("admitted");
     expect(await refusal(() => admit("g"))).toBe("busy 503");
     for (const stream of streams.slice(2, 10)) stream.started();
     state.waitedMs = 2 * limits.slowCommitMs;

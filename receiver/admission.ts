@@ -64,7 +64,7 @@ export class Admission {
   readonly #slots: Record<Mode, number>;
   readonly bytes: Record<Mode, Semaphore>;
   readonly #drain: Drain;
-  /** Streams of which nothing is durable yet. */
+  /** Streams that have sent something, and of which nothing is durable yet. */
   #starting = 0;
   #tight = false;
   #stopping = false;
@@ -116,10 +116,9 @@ export class Admission {
     if (share.live + share.bulk >= limits.deviceStreamsMax) throw new Refusal("share");
     share[mode]++;
     this.#shares.set(name, share);
-    this.#starting++;
-    const started = once(() => this.#starting--);
-    const stream = new Stream(this, sender, mode, acksLive, share, started, () => {
-      started();
+    const stream = new Stream(this, sender, mode, acksLive, share, (change) => {
+      this.#starting += change;
+    }, () => {
       this.#open[mode].delete(stream);
       this.#drain.completed();
       if (--share[mode] === 0 && share.live + share.bulk === 0) this.#shares.delete(name);
@@ -197,6 +196,8 @@ export class Stream implements Disposable {
   #pendingMs: number | undefined;
   #heldBytes = 0;
   #held: Permit | undefined;
+  /** What has become of the first that it sends. */
+  #first: "awaited" | "sent" | "durable" = "awaited";
   readonly #release: () => void;
 
   constructor(
@@ -205,8 +206,8 @@ export class Stream implements Disposable {
     readonly mode: Mode,
     acksLive: boolean,
     private readonly share: Share,
-    /** To be called when some of it is durable. */
-    readonly started: () => void,
+    /** Counts it among those that wait for their first acknowledgement, or no longer. */
+    private readonly starting: (change: 1 | -1) => void,
     release: () => void,
   ) {
     const { nowMs, random, bulkBytesPerSec } = admission.options;
@@ -219,8 +220,14 @@ export class Stream implements Disposable {
 
   /** To be called for each chunk of the body, before its blocks. */
   chunk(bytes: number): void {
+    if (this.#first === "awaited") this.#become("sent");
     this.#pendingMs ??= this.admission.options.nowMs();
     this.#hold(this.#heldBytes + bytes);
+  }
+
+  /** To be called when some of it is durable. */
+  started(): void {
+    this.#become("durable");
   }
 
   /** Ends a stream whose block isn't whole in time, or which is old. */
@@ -249,8 +256,15 @@ export class Stream implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#become("durable");
     this.#hold(0);
     this.#release();
+  }
+
+  #become(first: "sent" | "durable"): void {
+    const [was, is] = [this.#first === "sent", first === "sent"];
+    this.#first = first;
+    if (was !== is) this.starting(is ? 1 : -1);
   }
 
   /**

@@ -24,6 +24,7 @@ export async function* chunksOf(
   if (isShort(request)) {
     // As a stream it would cost more than all that is done with it.
     server?.timeout?.(request, Math.ceil(limits.blockMsMax / 1000));
+    stream.chunk(0);
     return yield await Promise.race([request.bytes(), aborted(stream.cut.signal)]);
   }
   const touch = readIdle(request, server, nowMs);
