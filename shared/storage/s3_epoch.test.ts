@@ -9,6 +9,10 @@ import { S3Storage } from "./s3.ts";
 import { connectionReset, FakeS3, type Proceed, s3Error, silence } from "./s3_fake.ts";
 import { epochKey, type EpochWriter } from "./storage.ts";
 
+/** What it rejects with. (Bun's `rejects` runs the event loop by itself, and may keep it from going on.) */
+const rejection = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(() => expect.unreachable(), (error: unknown) => error);
+
 async function open(s3 = new FakeS3(), more: { nowMs?: () => number } = {}) {
   const clock = new FakeClock();
   const options = { bucket: "b", prefix: "", client: s3.client, clock, ...more };
@@ -113,7 +117,7 @@ describe("an epoch on S3", () => {
     s3.between = () => {
       throw s3Error("AccessDenied", 403);
     };
-    await expect(epoch.commit(one(1))).rejects.toMatchObject({ code: "storage" });
+    expect(await rejection(epoch.commit(one(1)))).toMatchObject({ code: "storage" });
     expect(s3.requests.length).toBe(1);
   });
 
@@ -134,7 +138,7 @@ describe("an epoch on S3", () => {
     const { s3, epoch, reader } = await open();
     const key = `segments/${epochKey(epoch)}/00000000.zst`;
     s3.objects.set(key, frameOf(text(7)));
-    await expect(epoch.commit(one(1))).rejects.toMatchObject({ code: "storage" });
+    expect(await rejection(epoch.commit(one(1)))).toMatchObject({ code: "storage" });
     await epoch.commit(one(2));
     expect(await reader.readOn()).toEqual([text(7), text(2)]);
   });
@@ -160,7 +164,7 @@ describe("an epoch on S3", () => {
       signals.push(request.signal);
       return between(request, proceed);
     };
-    await expect(passing(epoch.commit(one(1)))).rejects.toMatchObject({
+    expect(await rejection(passing(epoch.commit(one(1))))).toMatchObject({
       code: "storage",
       status: 503,
     });
@@ -178,7 +182,7 @@ describe("an epoch on S3", () => {
   test("takes a late PUT that comes before its number is closed for closing it", async () => {
     const { s3, epoch, reader, passing } = await open();
     const late = hangFirst(s3);
-    await expect(passing(epoch.commit(one(1)))).rejects.toMatchObject({ code: "storage" });
+    expect(await rejection(passing(epoch.commit(one(1))))).toMatchObject({ code: "storage" });
     late[0]!();
     s3.between = (_, proceed) => proceed();
     await epoch.commit(one(2));
@@ -193,7 +197,7 @@ describe("an epoch on S3", () => {
       s3.conditions = conditions;
       const { epoch, reader, passing } = await open(s3);
       const late = hangFirst(s3);
-      await expect(passing(epoch.commit(one(1)))).rejects.toMatchObject({ code: "storage" });
+      expect(await rejection(passing(epoch.commit(one(1))))).toMatchObject({ code: "storage" });
       s3.between = (_, proceed) => proceed();
       await epoch.commit(one(2));
       expect(await reader.readOn()).toEqual([text(2)]);
@@ -238,7 +242,7 @@ describe("an epoch on S3", () => {
     const outcomes = await Promise.allSettled([1, 2, 3].map((seq) => epoch.commit(one(seq))));
     expect(outcomes.map((o) => o.status)).toEqual(["rejected", "rejected", "rejected"]);
     expect(await reader.readOn()).toEqual([]);
-    await expect(epoch.probe()).rejects.toMatchObject({ code: "storage" });
+    expect(await rejection(epoch.probe())).toMatchObject({ code: "storage" });
     s3.between = (_, proceed) => proceed();
     await epoch.probe();
     await epoch.commit(one(4));
@@ -274,7 +278,7 @@ describe("an epoch on S3", () => {
     await epoch.probe();
     expect(s3.requests).toEqual([`PUT segments/${epochKey(epoch)}/committed`]);
     s3.between = silence;
-    await expect(passing(epoch.probe())).rejects.toMatchObject({ code: "storage" });
+    expect(await rejection(passing(epoch.probe()))).toMatchObject({ code: "storage" });
   });
 
   test("goes on by itself in a bucket that was deleted and made again", async () => {
@@ -283,8 +287,8 @@ describe("an epoch on S3", () => {
     await reader.readOn();
     s3.exists = false;
     s3.objects.clear();
-    await expect(epoch.commit(one(2))).rejects.toThrow("no such bucket");
-    await expect(epoch.probe()).rejects.toThrow("no such bucket");
+    expect(String(await rejection(epoch.commit(one(2))))).toContain("no such bucket");
+    expect(String(await rejection(epoch.probe()))).toContain("no such bucket");
     s3.exists = true;
     await epoch.probe();
     await epoch.commit(one(3));
@@ -405,8 +409,8 @@ describe("an epoch on S3", () => {
       if (isNumber(key, 0)) throw s3Error("AccessDenied", 403);
       return proceed();
     };
-    await expect(epoch.commit(one(1))).rejects.toMatchObject({ code: "storage" });
-    await expect(epoch.close()).rejects.toMatchObject({ code: "storage" });
+    expect(await rejection(epoch.commit(one(1)))).toMatchObject({ code: "storage" });
+    expect(await rejection(epoch.close())).toMatchObject({ code: "storage" });
     s3.between = (_, proceed) => proceed();
     await epoch.close();
     expect(await reader.readOn()).toEqual([]);
