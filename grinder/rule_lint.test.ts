@@ -70,7 +70,7 @@ test("deno lint passes right rules of every kind", () => {
     ].join(", "),
     "json, logfmt, mapper",
   );
-  expect([status, report]).toEqual([0, expect.stringContaining("Checked 1 file")]);
+  expect([status, report.includes("Checked 1 file")]).toEqual([0, true]);
 });
 
 test("deno lint reports a rule on fields without a condition, and fields that can't be any", () => {
