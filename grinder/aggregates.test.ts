@@ -8,6 +8,8 @@ import { State } from "./state.ts";
 const minuteUs = 60e6;
 const lateUs = limits.latenessMs * 1000;
 
+type Labelled = Omit<AggregateEvent, "labels"> & { labels: Record<string, string> };
+
 /** Aggregates over a real state. */
 class Bench implements Disposable {
   readonly #folder = new TemporaryFolder();
@@ -30,10 +32,11 @@ class Bench implements Disposable {
   }
 
   /** An event so many seconds after noon. */
-  add(seconds: number, event: Partial<AggregateEvent> = {}, clockUs = noonUs): boolean {
+  add(seconds: number, event: Partial<Labelled> = {}, clockUs = noonUs): boolean {
     const wallUs = noonUs + seconds * 1e6;
     const plain = { rule: linkRule, labels: { way: "up" }, device: "d1", wallUs };
-    return this.aggregates.add({ ...plain, ...event }, clockUs);
+    const { labels, ...given } = { ...plain, ...event };
+    return this.aggregates.add({ ...given, labels: JSON.stringify(labels) }, clockUs);
   }
 
   /** The lines that are due by then; everything is saved. */

@@ -22,7 +22,8 @@ import { Sketch } from "./sketch.ts";
 
 export interface AggregateEvent {
   rule: Rule;
-  labels: Record<string, string>;
+  /** JSON of the labels, keys in the rule's order. */
+  labels: string;
   value?: number | undefined;
   device: string;
   wallUs: number;
@@ -56,16 +57,17 @@ export interface AggregateStore {
   due(clockUs: number): Aggregate[];
   /** How many label sets the rule has in the window. */
   labelSets(group: Omit<AggregateKey, "labels">): number;
-  hasDevice(key: AggregateKey, device: string): boolean;
+  /** The distinct devices that were counted, as far as they were. */
+  devices(key: AggregateKey): Iterable<string>;
   /** Windows that begin before this aren't kept any more. */
   keptFromUs(): number;
 }
 
 interface Held {
   aggregate: Aggregate;
-  newDevices: Set<string>;
-  /** Devices known to be in the store or in `newDevices`. */
-  devices: Set<string>;
+  newDevices: string[];
+  /** All that are counted; undefined until it is asked for them. */
+  devices: Set<string> | undefined;
 }
 
 /** Counts of label sets that are remembered; what was forgotten is counted again in the store. */
@@ -132,8 +134,7 @@ export class Aggregates {
   takeDirty(): Array<{ aggregate: Aggregate; newDevices: string[] }> {
     const changed = [...this.#dirty].map((key) => {
       const { aggregate, newDevices } = this.#held.get(key)!;
-      const change = { aggregate, newDevices: [...newDevices] };
-      newDevices.clear();
+      const change = { aggregate, newDevices: newDevices.splice(0) };
       if (aggregate.dueUs === undefined) this.#held.delete(key);
       return change;
     });
@@ -152,7 +153,7 @@ export class Aggregates {
 
   /** The key of the aggregate that an event belongs to, which then is held. */
   #place(startUs: number, { rule: { name: rule }, labels }: AggregateEvent): string {
-    const place = { startUs, windowUs: this.windowUs, rule, labels: JSON.stringify(labels) };
+    const place = { startUs, windowUs: this.windowUs, rule, labels };
     const key = this.#find(place);
     if (key) return key;
     const group = `${startUs} ${rule}`;
@@ -162,7 +163,8 @@ export class Aggregates {
       return this.#create(place);
     }
     this.#warnOnce(place);
-    const others = Object.fromEntries(Object.keys(labels).map((name) => [name, "other"]));
+    const names = Object.keys(JSON.parse(labels));
+    const others = Object.fromEntries(names.map((name) => [name, "other"]));
     const other = { ...place, labels: JSON.stringify(others) };
     return this.#find(other) ?? this.#create(other);
   }
@@ -193,20 +195,18 @@ export class Aggregates {
   }
 
   #addDevice(held: Held, device: string): void {
-    const { aggregate, devices, newDevices } = held;
-    if (aggregate.devices >= limits.devicesExactMax || devices.has(device)) return;
-    if (devices.size < aggregate.devices && this.store.hasDevice(aggregate, device)) {
-      devices.add(device);
-      return;
-    }
+    const { aggregate, newDevices } = held;
+    if (aggregate.devices >= limits.devicesExactMax) return;
+    const devices = held.devices ??= new Set(this.store.devices(aggregate));
+    if (devices.has(device)) return;
     devices.add(device);
-    newDevices.add(device);
+    newDevices.push(device);
     aggregate.devices++;
   }
 }
 
 function hold(aggregate: Aggregate): Held {
-  return { aggregate, newDevices: new Set(), devices: new Set() };
+  return { aggregate, newDevices: [], devices: aggregate.devices === 0 ? new Set() : undefined };
 }
 
 function keyOf({ startUs, windowUs, rule, labels }: AggregateKey): string {

@@ -5,7 +5,6 @@
  * a line whose transaction never came is as if it had not been written. A file that somebody cut or took
  * away goes on from what is left of it.
  */
-import { Buffer } from "node:buffer";
 import {
   closeSync,
   fdatasyncSync,
@@ -23,7 +22,7 @@ export const kinds = ["events", "aggregates"] as const;
 export type Kind = typeof kinds[number];
 
 export class DayFiles {
-  readonly #pending: Record<Kind, string[]> = { events: [], aggregates: [] };
+  readonly #pending: Record<Kind, Lines> = { events: new Lines(), aggregates: new Lines() };
   readonly #lengths: Map<string, number>;
 
   /** `lengths` are the recorded ones, by path below `root`: `events/20261122.jsonl`. */
@@ -39,7 +38,7 @@ export class DayFiles {
   }
 
   add(kind: Kind, line: string): void {
-    this.#pending[kind].push(line);
+    this.#pending[kind].add(line);
   }
 
   /** Writes and syncs what was added; returns the new lengths, to be recorded. */
@@ -47,11 +46,10 @@ export class DayFiles {
     const day = new Date(nowMs).toISOString().slice(0, 10).replaceAll("-", "");
     const lengths: Array<[string, number]> = [];
     for (const kind of kinds) {
-      const lines = this.#pending[kind];
-      if (lines.length === 0) continue;
-      this.#pending[kind] = [];
+      const bytes = this.#pending[kind].take();
+      if (bytes.length === 0) continue;
       const path = `${kind}/${day}.jsonl`;
-      lengths.push([path, this.#append(path, Buffer.from(lines.join("")))]);
+      lengths.push([path, this.#append(path, bytes)]);
     }
     return lengths;
   }
@@ -80,6 +78,46 @@ export class DayFiles {
     if (sizeOf(file)! > recorded) truncateSync(file, recorded);
   }
 }
+
+/**
+ * Texts to their UTF-8, some of them at a time: a runtime only notes down what is to be joined, and does
+ * it at less than half the cost where all of it is still in the processor's cache.
+ */
+class Lines {
+  #text = "";
+  #bytes = new Uint8Array(textCharsMax);
+  #length = 0;
+
+  add(line: string): void {
+    this.#text += line;
+    if (this.#text.length >= textCharsMax) this.#encode();
+  }
+
+  /** All of it, until the next one is added. */
+  take(): Uint8Array {
+    this.#encode();
+    const bytes = this.#bytes.subarray(0, this.#length);
+    // A flood's room isn't kept.
+    this.#bytes = this.#length > roomBytesMax ? new Uint8Array(textCharsMax) : this.#bytes;
+    this.#length = 0;
+    return bytes;
+  }
+
+  #encode(): void {
+    const most = this.#length + 3 * this.#text.length;
+    if (most > this.#bytes.length) {
+      const grown = new Uint8Array(2 * most);
+      grown.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = grown;
+    }
+    this.#length += encoder.encodeInto(this.#text, this.#bytes.subarray(this.#length)).written;
+    this.#text = "";
+  }
+}
+
+const encoder = new TextEncoder();
+const textCharsMax = 16 * 1024;
+const roomBytesMax = 16 * 1024 * 1024;
 
 function sizeOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.size;

@@ -19,6 +19,7 @@ import { TemporaryFolder } from "../tests/fixtures.ts";
 import { type Done, Grind } from "./grind.ts";
 import { SlowMatcher } from "./match.ts";
 import { rule } from "./rule.ts";
+import type { StreamSeen } from "./seen.ts";
 import { State } from "./state.ts";
 
 /** Receive time of blocks that don't say another. */
@@ -203,9 +204,15 @@ export class Mill implements AsyncDisposable {
     return this.state.counters();
   }
 
+  /** What is saved of a stream. */
+  stream(key: string): StreamSeen {
+    this.state.streams.catchUp();
+    return this.state.streams.load(key)!;
+  }
+
   /** Seqs that are accounted for and not there, of a stream. */
   missing(key = "d1 kmsg b1"): string {
-    const { stored, explained } = this.state.loadStream(key)!;
+    const { stored, explained } = this.stream(key);
     return explained.subtract(stored).encode();
   }
 }

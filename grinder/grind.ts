@@ -3,19 +3,22 @@
  * `commit` writes and syncs the outputs, then saves everything in one transaction. A process that is
  * killed in between finds the state as it was at the last commit, and reads the rest again.
  */
-import { believable, type Block, type BlockHeader, readBlocks } from "../shared/block.ts";
+import { believable, type BlockHeader } from "../shared/block.ts";
 import { limits } from "../shared/limits.ts";
 import { forEachRecord, type Gap, type LogRecord, parseGap, parseSync } from "../shared/record.ts";
 import type { Read } from "../shared/segment_reader.ts";
 import { type Cursor, epochKey, segmentPath } from "../shared/storage/storage.ts";
 import { Aggregates } from "./aggregates.ts";
-import { clockKey, Clocks, type WallTime } from "./clock.ts";
+import { type BlockNames, NameTable } from "./block_names.ts";
+import { Clocks, type WallTime } from "./clock.ts";
 import { DayFiles } from "./day_files.ts";
-import { formatEvent, type PendingEvent } from "./event.ts";
+import type { BlockDigest, Find, FrameDigest } from "./engine/digest.ts";
+import { slowDigest } from "./engine/slow_digest.ts";
+import { framePart, joinEvent, recordPart } from "./event.ts";
 import type { Matcher } from "./match.ts";
-import { forEachRawLine } from "./raw_lines.ts";
-import { countLines, mayRecover, Recovered, type StoredLines } from "./recovered.ts";
-import { asLabel, type Rule } from "./rule.ts";
+import type { FramePlace } from "./place_list.ts";
+import { countLines, Recovered, type StoredLines } from "./recovered.ts";
+import { asLabel } from "./rule.ts";
 import { Seen, streamKey } from "./seen.ts";
 import type { State } from "./state.ts";
 import { Tails } from "./tails.ts";
@@ -33,14 +36,6 @@ export interface GrindOptions {
   keeps?: (wallUs: number) => boolean;
 }
 
-/** An event that waits for the end of its batch. */
-interface Waiting extends PendingEvent {
-  /** The rule whose aggregates count it; built-in events have none. */
-  by?: Rule;
-  /** As far as it is known already. */
-  time: WallTime | undefined;
-}
-
 /**
  * What has been done at a commit: a `batch` was read and there may be more, `all` that is there was
  * read, or this is the `end`. Windows are closed by the newest receive time, by the wall clock, or at once.
@@ -52,6 +47,36 @@ interface PendingGap {
   header: BlockHeader;
   record: LogRecord;
   gap: Gap;
+}
+
+/** An event that waits for the end of its batch. */
+interface Waiting {
+  rule: string;
+  names: BlockNames;
+  recvUs: number;
+  usec: number;
+  /** `recordPart` and `framePart` (event.ts). */
+  record: string;
+  frame: string;
+  line: number;
+  /** As far as it is known already. */
+  time: WallTime | undefined;
+  /** What aggregates count; they don't count built-in events. */
+  counted: Find | undefined;
+}
+
+/** A block, and where it stands. */
+interface Placed {
+  frame: Frame;
+  block: BlockDigest;
+  names: BlockNames;
+}
+
+interface Frame {
+  place: FramePlace;
+  textOf: () => string;
+  /** What an event's line says of it. */
+  part: string;
 }
 
 export class Grind {
@@ -67,12 +92,19 @@ export class Grind {
   readonly #aggregates: Aggregates;
   readonly tails: Tails;
   readonly #recovered: Recovered;
+  readonly #names: NameTable;
   readonly #moved = new Set<string>();
   #events: Waiting[] = [];
   #gaps = new Map<string, PendingGap>();
   #damage: Read[] = [];
   #counts = new Map<string, number>();
+  #records = 0;
   #newestRecvUs: number;
+  /** When the run began that ends after what is there; 0: this is none. */
+  #onceUs = 0;
+  #savedOnceUs: number;
+  /** The receive time at which old streams were forgotten last. */
+  #sweptUs = 0;
 
   constructor(private readonly options: GrindOptions) {
     const { state, out, windowUs, warn } = options;
@@ -80,11 +112,17 @@ export class Grind {
     this.matcher = options.matcher;
     this.cursors = state.cursors();
     this.#newestRecvUs = state.newestRecvUs();
+    this.#savedOnceUs = state.onceUs();
     this.#files = new DayFiles(out, state.outputs());
-    this.#seen = new Seen((key) => state.loadStream(key));
+    state.streams.catchUp();
+    this.#seen = new Seen(state.streams);
+    this.#names = new NameTable(this.#seen);
     this.#clocks = new Clocks((key) => state.loadClock(key));
     this.#aggregates = new Aggregates(windowUs, state.aggregates, warn);
-    this.tails = new Tails((boot) => state.recovered.loadPlaces(boot));
+    this.tails = new Tails((boot) => {
+      const [device, stream] = boot.split(" ") as [string, string];
+      return this.#seen.find(streamKey({ device, source: "kmsg", stream }))?.places;
+    });
     this.#recovered = new Recovered(state.recovered);
   }
 
@@ -93,6 +131,29 @@ export class Grind {
    * `tails.storedLines` says of this frame.
    */
   take(read: Read, stored?: Map<string, StoredLines>): void {
+    const text = read.text ?? "";
+    this.takeDigest(read, slowDigest(text, this.matcher), () => text, stored);
+  }
+
+  /** The same of a frame that has been digested elsewhere; `textOf` gives its text, if it is needed. */
+  takeDigest(
+    read: Read,
+    digest: FrameDigest,
+    textOf: () => string,
+    stored?: Map<string, StoredLines>,
+  ): void {
+    this.#takeNote(read);
+    this.pendingBytes += read.frame?.textBytes ?? read.text?.length ?? 0;
+    if (digest.badBlocks > 0) this.#count("bad_blocks", digest.badBlocks);
+    const frame: Frame = { place: placeOf(read), textOf, part: framePart(segmentOf(read)) };
+    for (const block of digest.blocks) {
+      const names = this.#names.get(block);
+      if (!names) this.#count("bad_blocks");
+      else this.#block(frame, block, names, stored?.get(names.clockKey));
+    }
+  }
+
+  #takeNote(read: Read): void {
     const key = epochKey(read);
     const missed = read.segment - (this.cursors.get(key)?.segment ?? read.segment);
     if (missed > 0) {
@@ -102,19 +163,20 @@ export class Grind {
     }
     this.cursors.set(key, read.next);
     this.#moved.add(key);
-    if (read.damage !== undefined) {
-      this.#damage.push(read);
-      this.#count("damaged_frames");
-      const where = `${segmentPath(read)} at ${read.offset}`;
-      this.options.warn(`${where}: ${read.length} bytes set aside: ${read.damage}`);
-    }
-    if (read.text === undefined) return;
-    this.pendingBytes += read.text.length;
-    for (const block of readBlocks(read.text, () => this.#count("bad_blocks"))) {
-      this.#newestRecvUs = Math.max(this.#newestRecvUs, block.header.recvUs);
-      if (block.header.source === "raw") this.#raw(read, block);
-      else this.#block(read, block, stored?.get(clockKey(block.header)));
-    }
+    if (read.damage === undefined) return;
+    this.#damage.push(read);
+    this.#count("damaged_frames");
+    const where = `${segmentPath(read)} at ${read.offset}`;
+    this.options.warn(`${where}: ${read.length} bytes set aside: ${read.damage}`);
+  }
+
+  /**
+   * The clock of a run that ends after what is there: it stands still from the run's beginning on, also
+   * where that was killed and begins again. So what comes out doesn't depend on how long things take.
+   */
+  beginOnce(nowMs: number): number {
+    this.#onceUs = this.#savedOnceUs || nowMs * 1000;
+    return this.#onceUs / 1000;
   }
 
   /** Makes all of it durable. After an error a new Grind must be made, which begins at the last commit. */
@@ -128,7 +190,9 @@ export class Grind {
     }
     const lengths = this.#files.sync(nowMs);
     const aggregates = this.#aggregates.takeDirty();
-    if (this.#moved.size === 0 && lengths.length === 0) return;
+    if (done === "end") this.#onceUs = 0;
+    const isSame = this.#onceUs === this.#savedOnceUs;
+    if (this.#moved.size === 0 && lengths.length === 0 && isSame) return;
     if (this.#seen.forgottenHoles > 0) this.#count("forgotten_holes", this.#seen.forgottenHoles);
     this.#state.transaction(() => {
       for (const [path, length] of lengths) this.#state.saveOutput(path, length);
@@ -142,54 +206,102 @@ export class Grind {
     this.#forgetBatch();
   }
 
-  #block(read: Read, block: Block, stored?: StoredLines): void {
-    const { header } = block;
-    const key = streamKey(header);
-    if (believable(block) && this.#seen.covers(key, header)) {
+  #block(frame: Frame, block: BlockDigest, names: BlockNames, stored?: StoredLines): void {
+    if (block.recvUs > this.#newestRecvUs) this.#newestRecvUs = block.recvUs;
+    const placed = { frame, block, names };
+    if (block.kind === "raw") return this.#raw(placed);
+    // Of a boot with last words each record is asked for.
+    const isPlain = block.kind === "plain" && !stored && !this.#recovered.knows(names.clockKey);
+    if (!isPlain) return this.#exact(placed, stored);
+    const is = this.#seen.addRange(names.stream, block.first, block.last);
+    if (is === "new") this.#plain(placed);
+    else if (is === "seen") this.#count("resent_records", block.count);
+    else this.#exact(placed, stored);
+  }
+
+  /** All records of it are new: only what the digest has of them matters. */
+  #plain(placed: Placed): void {
+    const { block, names, frame } = placed;
+    const { finds, syncs } = block;
+    if (finds.length > 0 || syncs.length > 0) this.#inOrder(placed);
+    this.#records += block.count;
+    this.#received(names, block, block.lastUsec);
+    if (names.isKernels) {
+      this.#seen.place(names.stream, frame.place, block.firstUsec, block.lastUsec);
+    }
+  }
+
+  /** What the clock syncs of a block say is for the finds behind them. */
+  #inOrder(placed: Placed): void {
+    const { block: { finds, syncs }, block, names } = placed;
+    const header = headerOf(names, block);
+    let synced = 0;
+    for (const find of finds) {
+      for (let sync; (sync = syncs[synced]) && sync.line < find.line; synced++) {
+        this.#clocks.sync(header, sync.usec, sync);
+      }
+      this.#found(placed, find);
+    }
+    for (const sync of syncs.slice(synced)) this.#clocks.sync(header, sync.usec, sync);
+    if (syncs.length > 0) names.hasSynced = true;
+  }
+
+  /** A receive time says nothing of a clock any more once a sync record has. */
+  #received(names: BlockNames, block: BlockDigest, lastUsec: number): void {
+    if (!names.hasSynced) this.#clocks.received(headerOf(names, block), lastUsec);
+  }
+
+  /** Lines without identity: each is new. */
+  #raw(placed: Placed): void {
+    this.#records += placed.block.count;
+    for (const find of placed.block.finds) this.#found(placed, find);
+  }
+
+  /** Record by record. */
+  #exact(placed: Placed, stored?: StoredLines): void {
+    const { block, names, frame } = placed;
+    const header = headerOf(names, block);
+    const text = block.text ?? recordsAt(frame.textOf(), block.offset);
+    const { stored: seen } = names.stream;
+    if (believable({ header, text, offset: 0 }) && seen.covers(header.first, header.last)) {
       return this.#count("resent_records", header.count);
     }
-    let [firstUsec, lastUsec, added] = [Infinity, 0, 0];
-    forEachRecord(block.text, (record, offset) => {
-      firstUsec = Math.min(firstUsec, record.usec);
-      lastUsec = Math.max(lastUsec, record.usec);
+    let firstUsec: number | undefined;
+    let [lastUsec, added, nextFind] = [0, 0, 0];
+    forEachRecord(text, (record, offset) => {
+      firstUsec ??= record.usec;
+      lastUsec = record.usec;
+      const line = block.offset + offset;
+      const from = nextFind;
+      while (block.finds[nextFind]?.line === line) nextFind++;
       if (record.flag === "s") this.#sync(header, record);
-      else if (record.flag === "g") this.#gap(read, block, record, offset);
-      else if (!this.#seen.add(key, record.seq)) this.#count("resent_records");
-      else if (++added && !this.#isKnown(header, record, stored)) {
-        this.#ordinary(read, block, record, offset);
+      else if (record.flag === "g") this.#gap(placed, record, line);
+      else if (!this.#seen.add(names.stream, record.seq)) this.#count("resent_records");
+      else if (++added && !this.#isKnown(placed, record, stored)) {
+        this.#records++;
+        for (let i = from; i < nextFind; i++) this.#found(placed, block.finds[i]!);
       }
     }, () => this.#count("bad_records"));
-    this.#clocks.received(header, lastUsec);
-    const ofKernel = header.source === "kmsg" && !mayRecover(header);
-    if (ofKernel && added > 0) this.tails.note(read, header, firstUsec, lastUsec);
+    this.#received(names, block, lastUsec);
+    if (names.isKernels && added > 0) {
+      this.#seen.place(names.stream, frame.place, firstUsec!, lastUsec);
+    }
   }
 
   /** Whether a record that is new in its stream has been counted in another: see recovered.ts. */
-  #isKnown(header: BlockHeader, record: LogRecord, stored: StoredLines | undefined): boolean {
-    const boot = clockKey(header);
-    if (record.flag === "p" && mayRecover(header)) {
+  #isKnown({ names }: Placed, record: LogRecord, stored: StoredLines | undefined): boolean {
+    if (record.flag === "p" && names.mayRecover) {
       if (!stored) throw new Error("last words are taken without what is stored of their boot");
-      if (this.#recovered.add(boot, streamKey(header), record, stored)) return false;
+      if (this.#recovered.add(names.clockKey, names.stream.key, record, stored)) return false;
       this.#count("recovered_stored_records");
       return true;
     }
-    if (header.source !== "kmsg") return false;
+    if (names.source !== "kmsg") return false;
     // Last words may stand behind it in the same frame.
     if (stored) countLines(stored, record);
-    if (!this.#recovered.claim(boot, record)) return false;
+    if (!this.#recovered.claim(names.clockKey, record)) return false;
     this.#count("stored_recovered_records");
     return true;
-  }
-
-  #raw(read: Read, block: Block): void {
-    forEachRawLine(block.text, (record, offset) => this.#ordinary(read, block, record, offset));
-  }
-
-  #ordinary(read: Read, block: Block, record: LogRecord, line: number): void {
-    this.#count("records");
-    for (const { rule, ...extracted } of this.matcher.match(record)) {
-      this.#event(read, block, record, line, { rule: rule.name, by: rule, ...extracted });
-    }
   }
 
   #sync(header: BlockHeader, record: LogRecord): void {
@@ -198,46 +310,51 @@ export class Grind {
     else this.#count("bad_records");
   }
 
-  #gap(read: Read, block: Block, record: LogRecord, line: number): void {
-    const { header } = block;
+  #gap(placed: Placed, record: LogRecord, line: number): void {
+    const { block, names, names: { stream } } = placed;
+    const header = headerOf(names, block);
+    const { key } = stream;
     const said = parseGap(record);
     if (!said) return this.#count("bad_records");
     const gap = { ...said, cause: asLabel(said.cause) as Gap["cause"] };
-    const key = streamKey(header);
     const id = `${key} ${record.seq} ${record.usec} ${gap.cause} ${gap.count}`;
     if (this.#gaps.has(id) || this.#state.hasGap(key, record, gap)) return;
     this.#gaps.set(id, { key, header, record, gap });
-    this.#seen.explain(key, gap);
-    const labels = { cause: gap.cause };
-    this.#event(read, block, record, line, { rule: "gap", labels, value: gap.count });
+    this.#seen.explain(stream, gap);
+    const part = recordPart(record, { labels: { cause: gap.cause }, value: gap.count });
+    this.#event(placed, "gap", { line, usec: record.usec, record: part });
+  }
+
+  #found(placed: Placed, find: Find): void {
+    this.#event(placed, find.rule.name, find, find);
   }
 
   #event(
-    read: Read,
-    { header, offset }: Block,
-    record: LogRecord,
-    line: number,
-    found: Pick<PendingEvent, "rule" | "labels" | "value"> & { by?: Rule },
+    { frame, names, block }: Placed,
+    rule: string,
+    { line, usec, record }: Pick<Find, "line" | "usec" | "record">,
+    counted?: Find,
   ): void {
-    const segment = `${epochKey(read)}/${String(read.segment).padStart(8, "0")}`;
-    const place = { segment, offset: read.offset, line: offset + line };
-    const time = this.#clocks.syncedTime(header, record.usec);
-    this.#events.push({ ...found, header, record, place, time });
-    this.pendingBytes += record.text.length + limits.eventBytes;
+    const { recvUs } = block;
+    const time = this.#clocks.syncedTime(headerOf(names, block), usec);
+    const { part } = frame;
+    this.#events.push({ rule, names, recvUs, usec, record, frame: part, line, time, counted });
+    this.pendingBytes += record.length + limits.eventBytes;
   }
 
   /** An event's time is fixed here at the latest, by all that its batch said of its boot's clock. */
   #settle(event: Waiting, clockUs: number): void {
-    const { header, record, by, value } = event;
-    const time = event.time ?? this.#clocks.wallTime(header, record.usec);
+    const { rule: name, names, recvUs, usec, record, frame, line, counted } = event;
+    const time = event.time ?? this.#clocks.wallTime(headerOf(names, { recvUs, ...nothing }), usec);
     if (this.options.keeps?.(time.wallUs) === false) return;
-    this.#files.add("events", formatEvent(event, time));
-    if (!by) return;
-    const own = this.options.labelsOf(header.device);
-    const labels = { ...event.labels };
-    for (const name of by.device) labels[name] = own[name] ?? "";
-    const counted = { rule: by, labels, value, device: header.device, wallUs: time.wallUs };
-    if (!this.#aggregates.add(counted, clockUs)) this.#count("too_late_events");
+    const parts = { rule: name, names: names.part, record, recvUs, frame, line };
+    this.#files.add("events", joinEvent(parts, time));
+    if (!counted) return;
+    const { rule, value } = counted;
+    const own = this.options.labelsOf(names.device);
+    const labels = withDeviceLabels(counted.labels, rule.device, own);
+    const added = { rule, labels, value, device: names.device, wallUs: time.wallUs };
+    if (!this.#aggregates.add(added, clockUs)) this.#count("too_late_events");
   }
 
   #count(name: string, more = 1): void {
@@ -246,10 +363,15 @@ export class Grind {
 
   #saveBatch(): void {
     this.#state.saveNewestRecvUs(this.#newestRecvUs);
+    this.#state.saveOnceUs(this.#onceUs);
+    if (this.#newestRecvUs >= this.#sweptUs + limits.sweepMs * 1000) {
+      this.#sweptUs = this.#newestRecvUs;
+      this.#state.forgetBefore(this.#newestRecvUs - limits.streamAgeMsMax * 1000);
+    }
     for (const key of this.#moved) this.#state.saveCursor(key, this.cursors.get(key)!);
-    for (const [key, seen] of this.#seen.changed()) this.#state.saveStream(key, seen);
+    const { batch, due } = this.#seen.toSave();
+    this.#state.streams.save(batch, due, this.#newestRecvUs);
     const { recovered } = this.#state;
-    for (const stretch of this.tails.added()) recovered.savePlaces(stretch);
     for (const line of this.#recovered.changed()) recovered.save(line, this.#newestRecvUs);
     recovered.forgetBefore(this.#newestRecvUs - limits.tailMsMax * 1000);
     for (const [key, fit] of this.#clocks.changed()) this.#state.saveClock(key, fit);
@@ -257,19 +379,56 @@ export class Grind {
       this.#state.saveGap(key, header, record, gap);
     }
     for (const read of this.#damage) this.#state.saveDamage(read);
+    if (this.#records > 0) this.#count("records", this.#records);
     for (const [name, more] of this.#counts) this.#state.addCounter(name, more);
   }
 
   #forgetBatch(): void {
     this.#moved.clear();
-    this.#seen.saved();
+    if (this.#seen.saved()) this.#names.clear();
     this.#clocks.saved();
-    this.tails.saved();
     this.#recovered.saved();
     this.#events = [];
     this.#gaps.clear();
     this.#damage = [];
     this.#counts.clear();
+    this.#records = 0;
+    this.#savedOnceUs = this.#onceUs;
     this.pendingBytes = 0;
   }
+}
+
+const nothing = { first: 0, last: 0, count: 0 };
+
+function headerOf(
+  { device, boot, source, streamName: stream }: BlockNames,
+  { recvUs, first, last, count }: Pick<BlockHeader, "recvUs" | "first" | "last" | "count">,
+): BlockHeader {
+  return { device, boot, source, stream, recvUs, first, last, count };
+}
+
+function placeOf({ receiver, epoch, segment, offset, length }: Read): FramePlace {
+  return { receiver, epoch, segment, offset, length };
+}
+
+function segmentOf(read: Read): { segment: string; offset: number } {
+  const { offset } = read;
+  return { segment: `${epochKey(read)}/${String(read.segment).padStart(8, "0")}`, offset };
+}
+
+/** The records of a block in a frame's text, from where they begin. */
+function recordsAt(text: string, offset: number): string {
+  const next = text.indexOf("\n#", offset - 1);
+  return text.slice(offset, next < 0 ? text.length : next + 1);
+}
+
+/** JSON of a rule's labels, with those of the device that the rule takes. */
+function withDeviceLabels(
+  labels: string,
+  names: readonly string[],
+  own: Record<string, string>,
+): string {
+  if (names.length === 0) return labels;
+  const more = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(own[name] ?? "")}`);
+  return labels === "{}" ? `{${more.join(",")}}` : `${labels.slice(0, -1)},${more.join(",")}}`;
 }

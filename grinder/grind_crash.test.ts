@@ -335,9 +335,7 @@ test(
       );
       expect([seed, new Set(revs).size]).toEqual([seed, revs.length]);
       for (const device of ["d0", "d1", "d2"]) {
-        const missing = mill.state.loadStream(`${device} kmsg b1`)
-          ? mill.missing(`${device} kmsg b1`)
-          : "";
+        const missing = mill.stream(`${device} kmsg b1`) ? mill.missing(`${device} kmsg b1`) : "";
         expect([seed, device, missing]).toEqual([seed, device, twin.missing(device)]);
       }
     }

@@ -177,6 +177,27 @@ describe("the grinder as a program", () => {
     expect(bench.aggregates()).toMatchObject([{ rule: "link", count: 1, rev: 0 }]);
   });
 
+  test("isn't held up by a regex that would try all there is, in any of its threads", async () => {
+    await using bench = new Bench();
+    const receiver = await bench.receiver("r1");
+    bench.saveRules(
+      `rule("link", /link (?<way>\\w+) on/, { labels: ["way"], yes: ["link up on x"] }),
+      rule("bomb", /bomb: (?<x>(?:a|a|aa)+)b/, { labels: ["x"], yes: ["bomb: ab"] })`,
+    );
+    for (let seq = 0; seq < 20; seq++) {
+      await receiver.store(block(line(seq, `link up on bomb: ${"a".repeat(60)}c`)));
+    }
+    for (const workers of ["0", "2"]) {
+      const out = join(bench.path, workers);
+      const options = [...bench.options, "--once", "--workers", workers, "--out", out];
+      const { status } = spawnSync(denoPath, args(...options), { cwd: root, timeout: 20_000 });
+      expect([workers, status]).toEqual([workers, 0]);
+      expect(readLines<EventLine>(join(out, "events")).map(({ rule }) => rule)).toEqual(
+        Array.from({ length: 20 }, () => "link"),
+      );
+    }
+  });
+
   test("refuses to start beside another one on the same state, and says so in a line", async () => {
     await using bench = new Bench();
     const grinder = await bench.start();

@@ -1,5 +1,5 @@
 /** The grinder as a program: which storage is ground by which rules, and where the outputs go. */
-import { hostname } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import process from "node:process";
 import { listPlace, openPlaces } from "../shared/allowlist_place.ts";
 import { isName } from "../shared/block.ts";
@@ -9,6 +9,7 @@ import { FolderNotes } from "../shared/storage/folder_notes.ts";
 import { openStorage, parseS3Place, s3Options } from "../shared/storage/open.ts";
 import { StorageError } from "../shared/storage/storage.ts";
 import { DeviceLabels } from "./device_labels.ts";
+import { Engine } from "./engine/engine.ts";
 import { Grind } from "./grind.ts";
 import { History, HistoryError } from "./history/history.ts";
 import { ProgressLine } from "./history/progress_line.ts";
@@ -39,6 +40,12 @@ Usage: deno task grind [OPTIONS]     make events and aggregates of what receiver
     },
     rules: { type: "text", unit: "file", default: "./rules.ts", help: "what becomes an event" },
     window: { type: "number", unit: "s", default: 60, help: "length of an aggregate's window" },
+    workers: {
+      type: "number",
+      unit: "threads",
+      default: availableParallelism() - 1,
+      help: "to decode and match in, beside the main one",
+    },
     once: { type: "flag", unit: "", help: "end after what is there now" },
     since: { type: "text", unit: "time", help: "history: from so long ago (7d), or an ISO time" },
     until: { type: "text", unit: "time", help: "history: to then (default: now)" },
@@ -75,6 +82,9 @@ try {
     return matcher;
   };
   const matcher = matcherOf(file.rules);
+  const newEngine = (rules: readonly Rule[]) =>
+    new Engine({ rules, rulesPath: values.rules, threads: values.workers, warn: say });
+  let engine = newEngine(file.rules);
   const stored = await openStorage(values.data, values);
   const windowUs = values.window * 1e6;
   const progress = new ProgressLine({
@@ -119,16 +129,21 @@ try {
   await tail({
     storage: history?.storage ?? stored,
     grind,
+    digests: (storage, cursors) => engine.digests(storage, cursors),
     once: values.once || past,
     stop: stop.signal,
     refresh: async () => {
       await labels.reload();
       const rules = await file.reload(say);
-      if (rules) grind.matcher = matcherOf(rules);
+      if (!rules) return;
+      grind.matcher = matcherOf(rules);
+      await engine[Symbol.asyncDispose]();
+      engine = newEngine(rules);
     },
     report: say,
     ...(cursors ? { publish: (at, last) => cursors.publish(at, last) } : {}),
   });
+  await engine[Symbol.asyncDispose]();
   state.close();
   if (!stop.signal.aborted) history?.finish();
   progress.end();

@@ -55,6 +55,11 @@ export class Recovered {
     }, limits.recoveredBootsCachedMax);
   }
 
+  /** Whether a boot has last words: its records must be claimed one by one. */
+  knows(boot: string): boolean {
+    return this.#boots.has(boot);
+  }
+
   /** Takes note of a recovered record; true if it isn't stored yet, as a whole. */
   add(boot: string, stream: string, record: LogRecord, stored: StoredLines): boolean {
     this.#boots.add(boot);

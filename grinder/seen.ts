@@ -1,66 +1,163 @@
 /**
  * What has been seen of each stream, so that nothing is counted twice: two sets of seqs, *stored* and
- * *explained*. A gap record only ever adds to explained; a stored record beats a gap.
+ * *explained*. A gap record only ever adds to explained; a stored record beats a gap. And where its newest
+ * records stand, for the time when a boot's last words come.
  */
 import type { BlockHeader } from "../shared/block.ts";
 import { IntervalSet } from "../shared/intervals.ts";
 import { limits } from "../shared/limits.ts";
 import type { Gap } from "../shared/record.ts";
-import { Cached } from "./cached.ts";
+import { type FramePlace, PlaceList } from "./place_list.ts";
+import { SeenBatch } from "./seen_batch.ts";
 
 export interface StreamSeen {
   stored: IntervalSet;
   explained: IntervalSet;
+  places: PlaceList;
+}
+
+/** One stream. Not to be kept beyond a `saved` that has let streams go. */
+export interface Stream extends StreamSeen {
+  readonly id: number;
+  readonly key: string;
+  /** The batch with its first change that is in the journal only (stream_store.ts). */
+  since: number | undefined;
+}
+
+/** Where streams are kept between runs, and what of them isn't in memory: stream_store.ts. */
+export interface StreamStore {
+  load(key: string): StreamSeen & { id: number } | undefined;
+  /** For a new stream. */
+  newId(): number;
+  /** The number of the batch that is saved next. */
+  readonly nextBatch: number;
+  /** Batches before this one are dropped from the journal when the next one is saved. */
+  readonly keptFrom: number;
 }
 
 /** Filled at a time when there are too many: finding the oldest looks at all of them. */
 const holesFilled = limits.intervalsMax / 10;
 
-/** By `streamKey`. */
-export class Seen extends Cached<StreamSeen> {
+export class Seen {
   /** Holes that were closed because a stream had too many, since the last `saved`. */
   forgottenHoles = 0;
+  readonly #streams = new Map<string, Stream>();
+  /** Those of which something is in the journal only, longest first. */
+  readonly #journaled = new Set<Stream>();
+  #batch = new SeenBatch();
+  /** Journaled streams that are saved whole with this batch. */
+  #due: Stream[] = [];
 
-  constructor(load: (key: string) => StreamSeen | undefined) {
-    super(load, limits.streamsCachedMax);
+  constructor(
+    private readonly store: StreamStore,
+    private readonly cachedMax: number = limits.streamsCachedMax,
+  ) {}
+
+  /** A stream by its `streamKey`; a new one if it isn't known. */
+  of(key: string): Stream {
+    return this.find(key) ?? this.#create(key);
   }
 
-  /** All of a block's records have been stored before, if its header can be believed. */
-  covers(key: string, { first, last }: BlockHeader): boolean {
-    return this.get(key)?.stored.covers(first, last) ?? false;
+  find(key: string): Stream | undefined {
+    const known = this.#streams.get(key);
+    if (known) return known;
+    const loaded = this.store.load(key);
+    return loaded && this.#keep({ ...loaded, key, since: undefined });
+  }
+
+  /**
+   * Takes note of first..last if all of them are new. Else nothing is changed: all may have been `seen`,
+   * or only `some`.
+   */
+  addRange(stream: Stream, first: number, last: number): "new" | "seen" | "some" {
+    const { stored } = stream;
+    if (!stored.addIfNew(first, last)) return stored.covers(first, last) ? "seen" : "some";
+    this.#batch.add(stream.id, first, last);
+    this.#changed(stream, stored);
+    return "new";
   }
 
   /** Takes note of an ordinary record; true if it is new. */
-  add(key: string, seq: number): boolean {
-    const seen = this.#of(key);
-    if (seen.stored.add(seq, seq).length === 0) return false;
-    this.#fillOldest(seen.stored);
-    this.set(key, seen);
-    return true;
+  add(stream: Stream, seq: number): boolean {
+    return this.addRange(stream, seq, seq) === "new";
   }
 
-  explain(key: string, gap: Gap): void {
+  explain(stream: Stream, gap: Gap): void {
     if (gap.first === undefined || gap.last === undefined || gap.last === "?") return;
-    const seen = this.#of(key);
-    seen.explained.add(gap.first, gap.last);
-    this.#fillOldest(seen.explained);
-    this.set(key, seen);
+    stream.explained.add(gap.first, gap.last);
+    this.#batch.add(-stream.id, gap.first, gap.last);
+    this.#changed(stream, stream.explained);
   }
 
-  override saved(): void {
-    super.saved();
+  /** Takes note of where records stand that were added last. The same frame is the same object. */
+  place(stream: Stream, frame: FramePlace, firstUsec: number, lastUsec: number): void {
+    stream.places.add(frame, firstUsec, lastUsec);
+    this.#batch.place(stream.id, frame, firstUsec, lastUsec);
+    stream.since ??= this.#journal(stream);
+  }
+
+  /** What this batch changes, and the streams that are to be saved whole with it. */
+  toSave(): { batch: SeenBatch; due: readonly Stream[] } {
+    const { keptFrom } = this.store;
+    let over = this.#journaled.size - this.cachedMax;
+    this.#due = [];
+    for (const stream of this.#journaled) {
+      if (stream.since! >= keptFrom && over-- <= 0) break;
+      this.#due.push(stream);
+    }
+    return { batch: this.#batch, due: this.#due };
+  }
+
+  /** All of that is saved. True if streams were let go. */
+  saved(): boolean {
     this.forgottenHoles = 0;
+    this.#batch = new SeenBatch(this.#batch);
+    for (const stream of this.#due) {
+      this.#journaled.delete(stream);
+      stream.since = undefined;
+    }
+    const before = this.#streams.size;
+    for (const [key, { since }] of this.#streams) {
+      if (this.#streams.size <= this.cachedMax) break;
+      if (since === undefined) this.#streams.delete(key);
+    }
+    return this.#streams.size < before;
   }
 
-  #of(key: string): StreamSeen {
-    return this.get(key) ?? { stored: new IntervalSet(), explained: new IntervalSet() };
+  #create(key: string): Stream {
+    const empty = {
+      stored: new IntervalSet(),
+      explained: new IntervalSet(),
+      places: new PlaceList(),
+    };
+    const id = this.store.newId();
+    const stream = this.#keep({ ...empty, id, key, since: undefined });
+    this.#batch.streams.push([stream.id, key]);
+    stream.since = this.#journal(stream);
+    return stream;
+  }
+
+  #keep(stream: Stream): Stream {
+    this.#streams.set(stream.key, stream);
+    return stream;
+  }
+
+  #changed(stream: Stream, set: IntervalSet): void {
+    stream.since ??= this.#journal(stream);
+    if (set.size > limits.intervalsMax) this.#fillOldest(stream, set);
+  }
+
+  #journal(stream: Stream): number {
+    this.#journaled.add(stream);
+    return this.store.nextBatch;
   }
 
   /** Who makes so many holes harms himself: what still comes for them is taken for a repetition. */
-  #fillOldest(set: IntervalSet): void {
-    if (set.size <= limits.intervalsMax) return;
+  #fillOldest(stream: Stream, set: IntervalSet): void {
     const oldest = set.missing().slice(0, holesFilled);
-    set.add(oldest[0]![0], oldest.at(-1)![1]);
+    const [first, last] = [oldest[0]![0], oldest.at(-1)![1]];
+    set.add(first, last);
+    this.#batch.add(set === stream.stored ? stream.id : -stream.id, first, last);
     this.forgottenHoles += oldest.length;
   }
 }

@@ -3,23 +3,24 @@
  * the tables).
  */
 import type { BlockHeader } from "../shared/block.ts";
-import { IntervalSet } from "../shared/intervals.ts";
 import type { Gap, LogRecord } from "../shared/record.ts";
 import type { Read } from "../shared/segment_reader.ts";
 import { type Cursor, segmentPath } from "../shared/storage/storage.ts";
 import { SqlAggregateStore } from "./aggregate_store.ts";
 import type { ClockFit } from "./clock.ts";
 import { SqlRecoveredStore } from "./recovered_store.ts";
-import type { StreamSeen } from "./seen.ts";
 import { StateFile } from "./state_file.ts";
+import { SqlStreamStore } from "./stream_store.ts";
 
 export class State {
   readonly aggregates: SqlAggregateStore;
   readonly recovered: SqlRecoveredStore;
+  readonly streams: SqlStreamStore;
 
   private constructor(private readonly file: StateFile) {
     this.aggregates = new SqlAggregateStore(file);
     this.recovered = new SqlRecoveredStore(file);
+    this.streams = new SqlStreamStore(file);
   }
 
   /** Opens the state in `folder`, or begins a new one: see `StateFile.open`. */
@@ -58,6 +59,15 @@ export class State {
     this.file.saveMark("newest_recv_us", us);
   }
 
+  /** When the run began that ends after what is there, and hasn't yet; 0 if there is none. */
+  onceUs(): number {
+    return this.file.markUs("once_us");
+  }
+
+  saveOnceUs(us: number): void {
+    this.file.saveMark("once_us", us);
+  }
+
   outputs(): Map<string, number> {
     return new Map(
       this.file.all("SELECT path, length FROM outputs").map((row) => [
@@ -69,24 +79,6 @@ export class State {
 
   saveOutput(path: string, length: number): void {
     this.file.run("INSERT OR REPLACE INTO outputs VALUES(?, ?)", path, length);
-  }
-
-  loadStream(key: string): StreamSeen | undefined {
-    const [row] = this.file.all("SELECT stored, explained FROM streams WHERE stream = ?", key);
-    if (!row) return undefined;
-    return {
-      stored: IntervalSet.decode(row["stored"] as string),
-      explained: IntervalSet.decode(row["explained"] as string),
-    };
-  }
-
-  saveStream(key: string, { stored, explained }: StreamSeen): void {
-    this.file.run(
-      "INSERT OR REPLACE INTO streams VALUES(?, ?, ?)",
-      key,
-      stored.encode(),
-      explained.encode(),
-    );
   }
 
   /** Whether this gap record has been saved before. */
@@ -109,6 +101,12 @@ export class State {
       gap.cause,
       recvUs,
     );
+  }
+
+  /** Forgets streams, and their gaps, of which nothing has been heard since. */
+  forgetBefore(us: number): void {
+    this.streams.forgetBefore(us);
+    this.file.run("DELETE FROM gaps WHERE recv_us < ?", us);
   }
 
   loadClock(key: string): ClockFit | undefined {

@@ -6,13 +6,13 @@
  * |-------|---------------|
  * | cursors | where reading stands in each epoch |
  * | outputs | the committed length of each output file |
- * | streams | the seqs stored and explained of each stream, as IntervalSet text |
+ * | streams | the seqs stored and explained of each stream, as IntervalSet text; where the newest stand |
+ * | journal | what each batch has changed of streams whose rows are older (stream_store.ts) |
  * | gaps | each gap record once |
  * | clocks | the clock fit of each boot |
- * | tails | where the newest kmsg records of each boot stand, by batch |
  * | recovered | the lines in the last words of boots that died, by stream |
  * | aggregates, aggregate_devices | windows of the last days, open and closed, and the devices in them |
- * | marks | `newest_recv_us`; `kept_from_us`: windows that begin before it aren't kept any more |
+ * | marks | `newest_recv_us`; `kept_from_us`: windows that begin before it aren't kept any more; `once_us`: see Grind.beginOnce |
  * | damage | what couldn't be read, and why |
  * | counters | totals since the beginning |
  */
@@ -21,17 +21,17 @@ import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { kinds } from "./day_files.ts";
 
-const schemaVersion = 2;
+const schemaVersion = 3;
 const schema = `
 CREATE TABLE cursors(epoch TEXT PRIMARY KEY, segment INTEGER, offset INTEGER) STRICT;
 CREATE TABLE outputs(path TEXT PRIMARY KEY, length INTEGER) STRICT;
-CREATE TABLE streams(stream TEXT PRIMARY KEY, stored TEXT, explained TEXT) STRICT;
+CREATE TABLE streams(id INTEGER PRIMARY KEY, stream TEXT UNIQUE, stored TEXT, explained TEXT,
+  places TEXT, batch INTEGER, saved_us INTEGER) STRICT;
+CREATE TABLE journal(batch INTEGER PRIMARY KEY, saved_us INTEGER, streams TEXT, frames TEXT,
+  changes BLOB) STRICT;
 CREATE TABLE gaps(stream TEXT, seq INTEGER, usec INTEGER, boot TEXT, first INTEGER, last TEXT,
   count INTEGER, cause TEXT, recv_us INTEGER, PRIMARY KEY(stream, seq, usec, cause, count)) STRICT;
 CREATE TABLE clocks(boot TEXT PRIMARY KEY, rank INTEGER, offset_us INTEGER, error_us INTEGER) STRICT;
-CREATE TABLE tails(id INTEGER PRIMARY KEY, boot TEXT, places TEXT, recv_us INTEGER) STRICT;
-CREATE INDEX tails_boot ON tails(boot, id);
-CREATE INDEX tails_recv_us ON tails(recv_us);
 CREATE TABLE recovered(boot TEXT, stream TEXT, line TEXT, seen INTEGER, fresh INTEGER,
   recv_us INTEGER, PRIMARY KEY(boot, stream, line)) STRICT, WITHOUT ROWID;
 CREATE INDEX recovered_recv_us ON recovered(recv_us);
@@ -40,7 +40,8 @@ CREATE TABLE aggregates(start_us INTEGER, window_us INTEGER, rule TEXT, labels T
   PRIMARY KEY(start_us, window_us, rule, labels)) STRICT;
 CREATE INDEX aggregates_due ON aggregates(due_us) WHERE due_us IS NOT NULL;
 CREATE TABLE aggregate_devices(start_us INTEGER, window_us INTEGER, rule TEXT, labels TEXT,
-  device TEXT, PRIMARY KEY(start_us, window_us, rule, labels, device)) STRICT, WITHOUT ROWID;
+  devices TEXT) STRICT;
+CREATE INDEX aggregate_devices_key ON aggregate_devices(start_us, window_us, rule, labels);
 CREATE TABLE marks(name TEXT PRIMARY KEY, us INTEGER) STRICT;
 CREATE TABLE damage(segment TEXT, offset INTEGER, length INTEGER, why TEXT,
   PRIMARY KEY(segment, offset)) STRICT;
@@ -54,7 +55,7 @@ export class StateError extends Error {
   readonly code = "state";
 }
 
-export type Value = number | string | null;
+export type Value = number | string | Uint8Array | null;
 export type Row = Record<string, Value>;
 
 /** A database with its prepared statements; they are as many as there are in the source. */

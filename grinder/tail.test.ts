@@ -1,9 +1,15 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import type { Storage } from "../shared/storage/storage.ts";
 import { StorageError } from "../shared/storage/storage.ts";
 import { FakeClock, settle } from "../tests/fixtures.ts";
-import { block, lines, midnightMs, Mill, seqsOf } from "./fixtures.ts";
+import { Engine } from "./engine/engine.ts";
+import { block, lines, midnightMs, Mill, rules, seqsOf } from "./fixtures.ts";
 import { tail, type TailClock } from "./tail.ts";
+
+const engine = new Engine({ rules, rulesPath: "", threads: 0, warn() {} });
+const digests = engine.digests.bind(engine);
 
 /** A storage that the test breaks and that says news when the test wants it. */
 class Harness {
@@ -42,6 +48,7 @@ class Harness {
     return tail({
       storage: breakable,
       grind,
+      digests,
       once,
       stop: this.stop.signal,
       refresh: () => Promise.resolve(void this.refreshes++),
@@ -89,6 +96,32 @@ describe("tail", () => {
     expect(seqsOf(mill.events())).toHaveLength(10);
     expect(mill.aggregates().reduce((sum, { count }) => sum + count, 0)).toBe(10);
     expect([harness.watchers, harness.clock.sleeps]).toEqual([0, []]);
+  });
+
+  test("with once has a clock that stands still, over a kill too, until it has ended", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    for (let frame = 0; frame < 4; frame++) await receiver.store(block(lines(frame, frame)));
+    const days = () => readdirSync(join(mill.out, "events")).sort();
+    // As if each frame were a whole batch, and the second one were never committed.
+    Object.defineProperty(mill.grind, "pendingBytes", { get: () => Infinity, set() {} });
+    const { transaction } = mill.state;
+    let commits = 0;
+    mill.state.transaction = (work) => {
+      if (++commits === 2) throw new Error("killed");
+      transaction.call(mill.state, work);
+    };
+    await expect(new Harness(mill).start(true)).rejects.toThrow("killed");
+    mill.reopen();
+    const later = new Harness(mill);
+    await later.clock.advance(3 * 86_400_000);
+    await later.start(true);
+    expect([days(), mill.events().length]).toEqual([["20261123.jsonl"], 4]);
+    await receiver.store(block(lines(4, 4)));
+    const next = new Harness(mill);
+    await next.clock.advance(3 * 86_400_000);
+    await next.start(true);
+    expect([days(), mill.events().length]).toEqual([["20261123.jsonl", "20261126.jsonl"], 5]);
   });
 
   test("publishes where it stands once that is committed, in the middle of much and at the end", async () => {
@@ -248,7 +281,15 @@ describe("tail", () => {
     const stop = new AbortController();
     const { storage, grind } = mill;
     const refresh = () => Promise.resolve();
-    const running = tail({ storage, grind, once: false, stop: stop.signal, refresh, report() {} });
+    const running = tail({
+      storage,
+      grind,
+      digests,
+      once: false,
+      stop: stop.signal,
+      refresh,
+      report() {},
+    });
     await receiver.store(block(lines(0, 9)));
     while (mill.events().length < 10) await settle();
     stop.abort();

@@ -1,7 +1,7 @@
 /** The running grinder: reads what is new, commits it, and waits for news, until it is stopped. */
 import { limits } from "../shared/limits.ts";
-import { readNew } from "../shared/segment_reader.ts";
 import { type Cursors, type Storage, StorageError } from "../shared/storage/storage.ts";
+import type { Digested } from "./engine/engine.ts";
 import type { Done, Grind } from "./grind.ts";
 
 export interface TailClock {
@@ -14,6 +14,8 @@ export interface TailClock {
 export interface TailOptions {
   storage: Storage;
   grind: Grind;
+  /** Reads what is beyond the cursors: engine/engine.ts. */
+  digests: (storage: Storage, cursors: Cursors) => AsyncIterable<Digested>;
   /** Ends after what is there now. */
   once: boolean;
   stop: AbortSignal;
@@ -31,7 +33,9 @@ export interface TailOptions {
  * `StorageError` only with `once`: nobody would try again.
  */
 export async function tail(options: TailOptions): Promise<void> {
-  const { storage, grind, once, stop, refresh, clock = realClock } = options;
+  const { storage, grind, once, stop, refresh, clock: real = realClock } = options;
+  const beganMs = once ? grind.beginOnce(real.nowMs()) : 0;
+  const clock: TailClock = once ? { ...real, nowMs: () => beganMs } : real;
   let news = new AbortController();
   using _watching = once ? undefined : storage.watch(() => news.abort());
   stop.addEventListener("abort", () => news.abort());
@@ -62,10 +66,13 @@ class Reader {
 
   /** Takes in what can be read now; all but the last batch of it is committed. */
   async readAll(): Promise<Done> {
-    const { storage, grind, stop } = this.options;
+    const { storage, grind, stop, digests } = this.options;
     try {
-      for await (const read of readNew(storage, grind.cursors)) {
-        grind.take(read, await grind.tails.storedLines(read, storage));
+      for await (const { read, digest, textOf } of digests(storage, grind.cursors)) {
+        const stored = digest.hasLastWords
+          ? await grind.tails.storedLines({ ...read, text: textOf() }, storage)
+          : undefined;
+        grind.takeDigest(read, digest, textOf, stored);
         if (grind.pendingBytes >= limits.batchTextBytesMax) {
           grind.commit(this.clock.nowMs());
           await this.options.publish?.(grind.cursors, false);

@@ -1,51 +1,19 @@
 /**
- * Where the newest kmsg records of each boot stand in the storage, and what they are: asked for when
- * that boot's last words come. Kept for each batch, not for each record; the text stays where it is.
+ * The newest kmsg records of a boot, read back from where they stand: asked for when that boot's last
+ * words come.
  */
 import { Buffer } from "node:buffer";
-import { type Block, type BlockHeader, readBlocks } from "../shared/block.ts";
-import { limits } from "../shared/limits.ts";
+import { type Block, readBlocks } from "../shared/block.ts";
 import { forEachRecord, isMeta } from "../shared/record.ts";
 import { type Read, splitFrames } from "../shared/segment_reader.ts";
 import { epochKey, type Storage, StorageError } from "../shared/storage/storage.ts";
 import { clockKey } from "./clock.ts";
+import type { Place, PlaceList } from "./place_list.ts";
 import { countLines, mayRecover, type StoredLines } from "./recovered.ts";
 
-/** A frame with records of a boot. */
-export interface Place {
-  receiver: string;
-  epoch: string;
-  segment: number;
-  offset: number;
-  length: number;
-  firstUsec: number;
-  lastUsec: number;
-}
-
-/** The places that one batch added for a boot, oldest first. */
-export interface Stretch {
-  boot: string;
-  places: Place[];
-  recvUs: number;
-}
-
 export class Tails {
-  readonly #added = new Map<string, Stretch>();
-
-  /** `load` gives a boot's places that are saved, oldest first. */
-  constructor(private readonly load: (boot: string) => Place[]) {}
-
-  /** Takes note of a block in which a record was new. */
-  note(read: Read, { recvUs, ...header }: BlockHeader, firstUsec: number, lastUsec: number): void {
-    const boot = clockKey({ recvUs, ...header });
-    const { receiver, epoch, segment, offset, length } = read;
-    const place = { receiver, epoch, segment, offset, length, firstUsec, lastUsec };
-    const known = this.#added.get(boot);
-    if (!known) return void this.#added.set(boot, { boot, places: [place], recvUs });
-    known.places.push(place);
-    known.recvUs = Math.max(known.recvUs, recvUs);
-    if (known.places.length > limits.tailFramesMax) known.places.shift();
-  }
+  /** `placesOf` says of a boot (by `clockKey`) where its newest records stand. */
+  constructor(private readonly placesOf: (boot: string) => PlaceList | undefined) {}
 
   /**
    * The lines that are stored of each boot whose last words are in this frame, as far as they are of
@@ -66,21 +34,10 @@ export class Tails {
     }
     const stored = new Map<string, StoredLines>();
     for (const [boot, [least, most]] of boots) {
-      const places = [...this.load(boot), ...(this.#added.get(boot)?.places ?? [])]
-        .filter(({ firstUsec, lastUsec }) => firstUsec <= most && lastUsec >= least)
-        .slice(-limits.tailFramesMax);
+      const places = this.placesOf(boot)?.within(least, most) ?? [];
       stored.set(boot, await readLines(boot, places, storage));
     }
     return stored;
-  }
-
-  /** What is to be saved. */
-  added(): Iterable<Stretch> {
-    return this.#added.values();
-  }
-
-  saved(): void {
-    this.#added.clear();
   }
 }
 

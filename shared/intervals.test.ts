@@ -32,6 +32,18 @@ test("an interval set says which parts of what was added are new", () => {
   expect(set.encode()).toBe("5-44");
 });
 
+test("an interval set takes what is new as a whole, or nothing of it", () => {
+  const set = new IntervalSet();
+  const add = (first: number, last: number) => set.addIfNew(first, last);
+  expect([add(10, 19), add(20, 29), add(40, 49), add(0, 5), add(30, 39)]).toEqual(
+    [true, true, true, true, true],
+  );
+  expect([set.encode(), set.count, set.size]).toEqual(["0-5,10-49", 46, 2]);
+  expect([add(10, 19), add(49, 50), add(5, 6), add(0, 99)]).toEqual([false, false, false, false]);
+  expect([set.encode(), set.count]).toEqual(["0-5,10-49", 46]);
+  expect(() => add(51, 50)).toThrow();
+});
+
 test("an interval set joins neighbours that touch", () => {
   const set = setOf("0-9,20-29");
   set.add(10, 19);

@@ -71,6 +71,21 @@ export class IntervalSet {
     return i < this.size && this.#firsts[i]! <= last;
   }
 
+  /** Adds first..last if none of it is in the set; false if some of it is. */
+  addIfNew(first: number, last: number): boolean {
+    assertInterval(first, last);
+    const end = this.#lasts.length - 1;
+    if (end >= 0 && this.#lasts[end] === first - 1) {
+      // The usual case: it goes on where it ended.
+      this.#lasts[end] = last;
+      this.#count += last - first + 1;
+      return true;
+    }
+    if (this.overlaps(first, last)) return false;
+    this.add(first, last);
+    return true;
+  }
+
   /**
    * Adds first..last and returns the parts of it that weren't there, in order. O(1) at the end,
    * where most are added; elsewhere O(log size), and moving the intervals behind.
@@ -161,8 +176,8 @@ export class IntervalSet {
 }
 
 function assertInterval(first: number, last: number): void {
-  assert(
-    Number.isSafeInteger(first) && Number.isSafeInteger(last) && 0 <= first && first <= last,
-    `an interval of integers from 0, first <= last, not ${first}-${last}`,
-  );
+  if (Number.isSafeInteger(first) && Number.isSafeInteger(last) && 0 <= first && first <= last) {
+    return;
+  }
+  assert.fail(`an interval of integers from 0, first <= last, not ${first}-${last}`);
 }

@@ -281,6 +281,8 @@ export const limits = {
   journalBytesMax: 64 * MiB,
   /** A stream of which nothing has been heard for so long is forgotten. Picked from the air. */
   streamAgeMsMax: 90 * 86_400_000,
+  /** Such streams are looked for so often: all of them are looked at. */
+  sweepMs: 3_600_000,
   /** Boots whose clock fit is kept in memory; two for each device of the article's fleet. */
   bootsCachedMax: 200_000,
   /**
@@ -470,5 +472,6 @@ assertRelation(
   l.epochSilentMs >= 2 * l.readIdleMs,
   "an epoch with idle streams isn't taken for dead",
 );
+assertRelation(l.literalBytesMin >= 5, "a literal has a gram in every way to stand");
 assertRelation(2 * l.epochSilentMs <= l.keepMsMin, "an epoch with old segments only is silent");
 assertRelation(2 * l.segmentAgeMsMax <= l.keepMsMin, "a live receiver has closed old segments");

@@ -3,7 +3,14 @@ import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";
 import { endText } from "./block.ts";
 import { limits } from "./limits.ts";
-import { decodeSegment, type Read, readExtent, readNew, splitFrames } from "./segment_reader.ts";
+import {
+  decodeSegment,
+  type Read,
+  readExtent,
+  readFrames,
+  readNew,
+  splitFrames,
+} from "./segment_reader.ts";
 import {
   type Cursor,
   type Cursors,
@@ -14,6 +21,7 @@ import {
   StorageError,
 } from "./storage/storage.ts";
 import { blockText, frameOf, seeded } from "./storage/contract.ts";
+import { decompressFrame } from "./zstd.ts";
 
 const KiB = 1024;
 const name: EpochName = { receiver: "r1", epoch: "20261122T202134.123Z-a0000000" };
@@ -324,6 +332,77 @@ describe("a segment larger than what is read at a time", () => {
       "the frame is cut short",
     ]);
   });
+});
+
+describe("frames that aren't decoded", () => {
+  /** What comes of them if the caller does as it is told. */
+  async function readByFrames(memory: Memory): Promise<Read[]> {
+    const [reads, cursors] = [[] as Read[], new Map<string, Cursor>()];
+    let suspect: Read | undefined;
+    do {
+      const all = readFrames(memory, cursors, suspect);
+      suspect = undefined;
+      for await (const { frame, ...read } of all) {
+        let text: string | undefined;
+        try {
+          text = frame && decompressFrame(frame.bytes, frame.textBytes).toString("latin1");
+        } catch {
+          suspect = { frame, ...read } as Read;
+          break;
+        }
+        cursors.set(epochKey(read), read.next);
+        reads.push(text === undefined || text === endText ? read : { ...read, text });
+      }
+    } while (suspect);
+    return reads;
+  }
+
+  async function readByTexts(memory: Memory): Promise<Read[]> {
+    const reads: Read[] = [];
+    for await (const read of readNew(memory, new Map())) reads.push(read);
+    return reads;
+  }
+
+  test("come to the same reads, whatever is damaged", async () => {
+    const random = seeded(20261122);
+    const pick = (below: number) => Math.floor(random() * below);
+    for (let round = 0; round < 200; round++) {
+      const memory = new Memory();
+      memory.ended = round % 2 === 0;
+      for (let segment = 0; segment < 2; segment++) {
+        const parts: Buffer[] = [];
+        for (let seq = 0; seq < 8; seq++) {
+          const frame = frameOf(blockText("d1", seq, pick(400)));
+          if (random() < 0.2) frame[pick(frame.length)]! ^= 1 << pick(8);
+          parts.push(random() < 0.1 ? frame.subarray(0, pick(frame.length)) : frame);
+          if (random() < 0.1) parts.push(Buffer.from("(\xb5/\xfd$", "latin1"));
+        }
+        memory.segments.set(segment, Buffer.concat([...parts, frameOf(endText)]));
+      }
+      expect([round, ...await readByFrames(memory)]).toEqual([round, ...await readByTexts(memory)]);
+    }
+  });
+
+  test(
+    "come to the same reads in a segment of several windows, from any of its frames on",
+    async () => {
+      const memory = new Memory();
+      const rubbish = Buffer.alloc(limits.readBytes + 12_345, 0x28);
+      const bytes = Buffer.concat([bytesOverWindow, rubbish, manyFrames[3]!, manyFrames[4]!]);
+      bytes[manyFrames[0]!.length + 1000]! ^= 1;
+      memory.segments.set(0, bytes);
+      const right = await readByTexts(memory);
+      expect(await readByFrames(memory)).toEqual(right);
+      for (const at of [1, 2, 3, 20, right.length - 3]) {
+        const reads: Read[] = [];
+        const from = new Map([[epochKey(name), right[at]!.next]]);
+        for await (const read of readNew(memory, from)) reads.push(read);
+        expect([at, reads.length]).toEqual([at, right.length - at - 1]);
+        expect(reads).toEqual(right.slice(at + 1));
+      }
+    },
+    60_000,
+  );
 });
 
 describe("a segment that shrank", () => {

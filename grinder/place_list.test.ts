@@ -1,0 +1,52 @@
+import { describe, expect, test } from "bun:test";
+import { limits } from "../shared/limits.ts";
+import { PlaceList } from "./place_list.ts";
+
+const frame = (offset: number, epoch = "e1") => ({
+  receiver: "r1",
+  epoch,
+  segment: 2 ** 31,
+  offset,
+  length: 7,
+});
+const offsets = (list: PlaceList) => list.within(0, Infinity).map(({ offset }) => offset);
+
+describe("places of a boot's newest records", () => {
+  test("are given with their frames, oldest first, of the time that is asked for", () => {
+    const list = new PlaceList();
+    list.add(frame(0), 10, 19);
+    list.add(frame(7, "e2"), 20, 29);
+    list.add(frame(14), 30, 39);
+    expect(list.within(19, 20)).toEqual([
+      { ...frame(0), firstUsec: 10, lastUsec: 19 },
+      { ...frame(7, "e2"), firstUsec: 20, lastUsec: 29 },
+    ]);
+    expect([list.within(40, 50), list.within(0, 9)]).toEqual([[], []]);
+  });
+
+  test("are the newest ones once there are too many", () => {
+    const list = new PlaceList();
+    const { tailFramesMax: most } = limits;
+    for (let i = 0; i < most; i++) list.add(frame(i), i, i);
+    expect([list.size, offsets(list)[0], offsets(list).at(-1)]).toEqual([most, 0, most - 1]);
+    for (let i = most; i < 2 * most + 3; i++) list.add(frame(i), i, i);
+    expect([list.size, offsets(list)[0], offsets(list).at(-1)]).toEqual(
+      [most, most + 3, 2 * most + 2],
+    );
+  });
+
+  test("are the same as a text and back, and the text is golden", () => {
+    const list = new PlaceList();
+    expect([list.encode(), PlaceList.decode("").size]).toEqual(["", 0]);
+    list.add(frame(0), 10, 19);
+    list.add(frame(7), 20, 29);
+    list.add(frame(2 ** 40, "e2"), 30, 2 ** 53 - 1);
+    const text = "r1/e1 2147483648 0 7 10 19;2147483648 7 7 20 29;" +
+      "r1/e2 2147483648 1099511627776 7 30 9007199254740991";
+    expect(list.encode()).toBe(text);
+    const again = PlaceList.decode(text);
+    expect(again.within(0, Infinity)).toEqual(list.within(0, Infinity));
+    for (let i = 0; i < 2 * limits.tailFramesMax; i++) again.add(frame(i), i, i);
+    expect(PlaceList.decode(again.encode()).encode()).toBe(again.encode());
+  });
+});
