@@ -17,7 +17,22 @@
  * `deno task rules test|cost|diff` says what rules match, what they cost, and what a change of them
  * would change: docs/rules.md.
  */
+import { builtInEvents } from "./grinder/built_in.ts";
 import { json, logfmt, mapper, rule } from "./grinder/rule.ts";
+
+/**
+ * Events that no line says: a device that falls silent and is back, reboots with their cause, clocks that
+ * were set. `device` are the labels in the allow-list by which to count them; false in the place of an
+ * event's settings turns it off.
+ */
+export const builtIn = builtInEvents({
+  device: ["city", "model"],
+  // No block for so many times the device's usual interval, and for at least so long.
+  device_silent: { times: 5, atLeast: "5m" },
+  // Rules that show that a boot was ended on purpose, or by a panic. What it has to say of that may come late.
+  reboot: { wait: "60s", clean: ["clean_reboot"], panic: ["kernel_panic"] },
+  clock_step: { atLeast: "10s" },
+});
 
 export default [
   // --- the kernel's life and death --------------------------------------------------------------

@@ -34,7 +34,7 @@ class Bench implements Disposable {
   /** An event so many seconds after noon. */
   add(seconds: number, event: Partial<Labelled> = {}, clockUs = noonUs): boolean {
     const wallUs = noonUs + seconds * 1e6;
-    const plain = { rule: linkRule, labels: { way: "up" }, device: "d1", wallUs };
+    const plain = { rule: linkRule.name, labels: { way: "up" }, device: "d1", wallUs };
     const { labels, ...given } = { ...plain, ...event };
     return this.aggregates.add({ ...given, labels: JSON.stringify(labels) }, clockUs);
   }
@@ -100,12 +100,12 @@ describe("aggregates", () => {
 
   test("replace a line after a late record by one with full values, as long after it as the first", () => {
     using bench = new Bench();
-    bench.add(10, { rule: tookRule, labels: {}, value: 3 });
+    bench.add(10, { rule: tookRule.name, labels: {}, value: 3 });
     bench.commit(noonUs + 2 * minuteUs);
     bench.restart();
     const clockUs = noonUs + 3600e6;
     for (const device of ["d1", "d2"]) {
-      bench.add(5, { rule: tookRule, labels: {}, value: 5, device }, clockUs);
+      bench.add(5, { rule: tookRule.name, labels: {}, value: 5, device }, clockUs);
     }
     expect(bench.commit(clockUs + lateUs - 1)).toEqual([]);
     const whole = { rev: 1, count: 3, devices: 2, sum: 13, min: 3, max: 5 };
@@ -144,10 +144,10 @@ describe("aggregates", () => {
 
   test("go on over a restart where they were saved while open", () => {
     using bench = new Bench();
-    bench.add(0, { rule: tookRule, labels: {}, value: 1 });
+    bench.add(0, { rule: tookRule.name, labels: {}, value: 1 });
     bench.save();
     bench.restart();
-    bench.add(1, { rule: tookRule, labels: {}, value: 3, device: "d2" });
+    bench.add(1, { rule: tookRule.name, labels: {}, value: 3, device: "d2" });
     bench.save();
     bench.restart();
     expect(bench.commit(noonUs + 2 * minuteUs)).toMatchObject(
@@ -233,9 +233,9 @@ describe("aggregates", () => {
 
   test("have the fields of a value's distribution where the rule has a value", () => {
     using bench = new Bench();
-    for (let i = 1; i <= 100; i++) bench.add(i / 2, { rule: tookRule, labels: {}, value: i });
+    for (let i = 1; i <= 100; i++) bench.add(i / 2, { rule: tookRule.name, labels: {}, value: i });
     // The record matched, but its value was no number.
-    bench.add(1, { rule: tookRule, labels: {} });
+    bench.add(1, { rule: tookRule.name, labels: {} });
     const [line] = bench.commit(Infinity);
     expect(line).toMatchObject({ rule: "took", count: 101, sum: 5050, min: 1, max: 100 });
     for (const [name, exact] of [["p50", 50], ["p90", 90], ["p99", 99]] as const) {

@@ -17,11 +17,11 @@
  */
 import { limits } from "../shared/limits.ts";
 import { isoMicros } from "./event.ts";
-import type { Rule } from "./rule.ts";
 import { Sketch } from "./sketch.ts";
 
 export interface AggregateEvent {
-  rule: Rule;
+  /** Its name. */
+  rule: string;
   /** JSON of the labels, keys in the rule's order. */
   labels: string;
   value?: number | undefined;
@@ -152,7 +152,7 @@ export class Aggregates {
   }
 
   /** The key of the aggregate that an event belongs to, which then is held. */
-  #place(startUs: number, { rule: { name: rule }, labels }: AggregateEvent): string {
+  #place(startUs: number, { rule, labels }: AggregateEvent): string {
     const place = { startUs, windowUs: this.windowUs, rule, labels };
     const key = this.#find(place);
     if (key) return key;

@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import { isName } from "../shared/block.ts";
 import { limits } from "../shared/limits.ts";
-import { clockKey } from "./clock.ts";
+import { clockKey } from "./boot_clocks.ts";
 import type { BlockDigest } from "./engine/digest.ts";
 import { namesPart } from "./event.ts";
 import { mayRecover } from "./recovered.ts";
@@ -25,8 +25,8 @@ export interface BlockNames {
   /** Whether the stream is what the kernel itself has said in this boot. */
   isKernels: boolean;
   mayRecover: boolean;
-  /** A clock sync record of it has been seen. */
-  hasSynced: boolean;
+  /** `BuiltInEvents.slotOf` its device, once that has been asked for. */
+  slot: number | undefined;
   /** What an event's line says of them. */
   part: string;
 }
@@ -79,11 +79,11 @@ function readNames(text: string, seen: Seen): BlockNames | undefined {
     boot,
     source,
     streamName: stream,
-    clockKey: clockKey({ ...names, recvUs: 0, first: 0, last: 0, count: 0 }),
+    clockKey: clockKey(names),
     stream: seen.of(streamKey(names)),
     isKernels: source === "kmsg" && stream === boot,
     mayRecover: mayRecover(names),
-    hasSynced: false,
+    slot: undefined,
     part: namesPart(names),
   };
 }

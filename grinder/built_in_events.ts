@@ -64,7 +64,7 @@ export class BuiltInEvents {
   }
 
   /** When a block was received, by a clock that is right: what `clocks` is to be asked with. */
-  recvUs({ recvUs }: BlockHeader): number {
+  recvUs({ recvUs }: Pick<BlockHeader, "recvUs">): number {
     return recvUs - this.#skewUs;
   }
 

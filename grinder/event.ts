@@ -16,7 +16,7 @@
  */
 import type { BlockHeader } from "../shared/block.ts";
 import { type LogRecord, unescapeText } from "../shared/record.ts";
-import type { WallTime } from "./clock.ts";
+import type { WallTime } from "./clock_fit.ts";
 import type { Extracted } from "./rule.ts";
 
 /** Where a record stands in the storage. */

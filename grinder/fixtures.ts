@@ -16,8 +16,10 @@ import { readNew } from "../shared/segment_reader.ts";
 import { type FolderOptions, FolderStorage } from "../shared/storage/folder.ts";
 import type { EpochWriter, Storage } from "../shared/storage/storage.ts";
 import { TemporaryFolder } from "../tests/fixtures.ts";
+import { builtInEvents } from "./built_in.ts";
 import { type Done, Grind } from "./grind.ts";
 import { SlowMatcher } from "./match.ts";
+import { withEndRules } from "./reboots.ts";
 import { rule } from "./rule.ts";
 import type { StreamSeen } from "./seen.ts";
 import { State } from "./state.ts";
@@ -37,6 +39,9 @@ export const tookRule = rule("took", /took (?<ms>[\d.]+) ms/, {
   yes: ["took 3 ms"],
 });
 export const rules = [linkRule, tookRule];
+
+/** Of built-in events there is none but `gap`. */
+const silent = builtInEvents({ device_silent: false, reboot: false, clock_step: false });
 
 /** An ordinary record, a second of the kernel clock for each seq. */
 export function line(seq: number, text: string, usec = seq * 1e6): string {
@@ -117,6 +122,10 @@ export interface AggregateLine {
   sum?: number;
 }
 
+function cityOf(device: string): Record<string, string> {
+  return device === "d1" ? { city: "bern" } : {};
+}
+
 /** A storage and the grinder's outputs, in one folder of the test's own. */
 export class Mill implements AsyncDisposable {
   readonly folder = new TemporaryFolder();
@@ -128,7 +137,11 @@ export class Mill implements AsyncDisposable {
   /** Killed ones as well: their files are open until the end. */
   readonly #receivers: TestReceiver[] = [];
 
-  constructor(options: FolderOptions = {}) {
+  constructor(
+    options: FolderOptions = {},
+    private readonly builtIn = silent,
+    private readonly labelsOf = cityOf,
+  ) {
     this.storage = new FolderStorage(this.folder.path, options);
     this.out = join(this.folder.path, "out");
     this.open();
@@ -162,9 +175,10 @@ export class Mill implements AsyncDisposable {
     return new Grind({
       state,
       out: this.out,
-      matcher: new SlowMatcher(rules),
+      matcher: new SlowMatcher(withEndRules(rules)),
       windowUs: 60e6,
-      labelsOf: (device): Record<string, string> => device === "d1" ? { city: "bern" } : {},
+      builtIn: this.builtIn,
+      labelsOf: this.labelsOf,
       warn: (text) => this.warnings.push(text),
     });
   }

@@ -7,6 +7,7 @@ import { limits } from "../shared/limits.ts";
 import { readNew, splitFrames } from "../shared/segment_reader.ts";
 import { segmentPath } from "../shared/storage/storage.ts";
 import { settle } from "../tests/fixtures.ts";
+import { builtInEvents } from "./built_in.ts";
 import {
   block,
   type EventLine,
@@ -25,7 +26,7 @@ const range = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, i) => first + i);
 
 /** What stands in the storage where an event says that its record is. */
-function textAt(mill: Mill, event: EventLine): string {
+function textAt(mill: Mill, event: Pick<EventLine, "segment" | "offset" | "line">): string {
   const bytes = readFileSync(join(mill.folder.path, "segments", `${event.segment}.zst`));
   const [frame] = splitFrames(bytes.subarray(event.offset), true);
   return frame!.text!.slice(event.line).split("\n")[0]!;
@@ -38,7 +39,7 @@ describe("an event", () => {
     await receiver.store(block(line(0, "an earlier frame"), { device: "d9" }));
     await receiver.store(
       block(line(7, "nothing"), { device: "d2" }),
-      block(syncLine(40, 9e6, noonUs - 5e6) + line(40, "x") + line(41, "link up on eth0", 10e6)),
+      block(syncLine(40, 9e6, noonUs - 1e6) + line(40, "x") + line(41, "link up on eth0", 10e6)),
     );
     await mill.grindAll();
     const [event, ...others] = mill.events();
@@ -46,8 +47,8 @@ describe("an event", () => {
     const { segment, offset, line: at, ...rest } = event!;
     expect(rest as unknown).toEqual({
       rule: "link",
-      time: "2026-11-22T11:59:56.000000Z",
-      time_error_us: 50_000,
+      time: "2026-11-22T12:00:00.000000Z",
+      time_error_us: 40_200,
       device: "d1",
       boot: "b1",
       source: "kmsg",
@@ -75,15 +76,65 @@ describe("an event", () => {
   test("has the time of the sync before it, not that of one after a suspend", async () => {
     await using mill = new Mill();
     const receiver = await mill.receiver();
-    const hourUs = 3600e6;
-    const recvUs = noonUs + 2 * hourUs;
+    const laterUs = noonUs + 3600e6;
     const before = syncLine(0, 1e6, noonUs) + line(0, "link down on a", 2e6);
-    const after = syncLine(1, 3e6, noonUs + hourUs) + line(1, "link up on a", 4e6);
-    await receiver.store(block(before + after, { recvUs }));
+    const after = syncLine(1, 3e6, laterUs) + line(1, "link up on a", 4e6);
+    await receiver.store(block(before, { recvUs: noonUs + 1e6 }));
+    await receiver.store(block(after, { recvUs: laterUs + 1e6 }));
     await mill.grindAll();
     expect(mill.events().map(({ time }) => time)).toEqual(
       ["2026-11-22T12:00:01.000000Z", "2026-11-22T13:00:01.000000Z"],
     );
+  });
+
+  test("waits for its boot's first good clock, over a kill too, but not for ever", async () => {
+    await using mill = new Mill();
+    const receiver = await mill.receiver();
+    const times = () =>
+      mill.events().map(({ seq, time, time_error_us }) => [seq, time, time_error_us]);
+    const commitAt = async (us: number) => {
+      await mill.take();
+      mill.grind.commit(us / 1000, "all");
+    };
+    await receiver.store(block(line(0, "link up on a", 50e6), { recvUs: noonUs }));
+    await receiver.store(block(line(0, "link up on a", 50e6), { recvUs: noonUs, device: "d2" }));
+    await commitAt(noonUs + 1e6);
+    mill.reopen();
+    expect(times()).toEqual([]);
+    await receiver.store(block(syncLine(1, 60e6, noonUs + 5e6), { recvUs: noonUs + 6e6 }));
+    await commitAt(noonUs + 7e6);
+    const first = [0, "2026-11-22T11:59:55.000000Z", 42_000];
+    expect(times()).toEqual([first]);
+    await commitAt(noonUs + 1e6 * 179);
+    expect(times()).toEqual([first]);
+    await commitAt(noonUs + 1e6 * 181);
+    expect(times()).toEqual([first, [0, "2026-11-22T12:00:00.000000Z", 60_000_000]]);
+  });
+
+  test("says in the place of a sync record that the clock was set, and is counted", async () => {
+    await using mill = new Mill({}, builtInEvents({ device: ["city"] }));
+    const receiver = await mill.receiver();
+    const wrongUs = noonUs - 3600e6;
+    const first = line(0, "x", 1e6) + syncLine(1, 2e6, wrongUs, false);
+    await receiver.store(block(first, { recvUs: noonUs }));
+    const second = line(1, "y", 11e6) + syncLine(2, 12e6, noonUs + 10e6) + line(2, "z", 13e6);
+    await receiver.store(block(second, { recvUs: noonUs + 11e6 }));
+    await mill.grindAll("all");
+    const [{ segment, offset, line: at, ...event }, ...others] = mill.events() as [EventLine];
+    expect([others, textAt(mill, { segment, offset, line: at }).slice(0, 12)]).toEqual(
+      [[], "6,2,12000000"],
+    );
+    expect(event).toMatchObject({
+      rule: "clock_step",
+      time: "2026-11-22T12:00:10.000000Z",
+      device: "d1",
+      seq: 2,
+      usec: 12e6,
+      labels: { kind: "step", city: "bern" },
+      value: 3600,
+      text: "clock set forward by 3600 s",
+    });
+    expect(mill.aggregates()).toMatchObject([{ rule: "clock_step", count: 1, sum: 3600 }]);
   });
 
   test("is counted with the labels that the rule takes from the device", async () => {

@@ -5,19 +5,31 @@
  */
 import { believable, type BlockHeader } from "../shared/block.ts";
 import { limits } from "../shared/limits.ts";
-import { forEachRecord, type Gap, type LogRecord, parseGap, parseSync } from "../shared/record.ts";
+import {
+  forEachRecord,
+  type Gap,
+  type LogRecord,
+  parseGap,
+  parseRecord,
+  parseSync,
+  syncRecord,
+} from "../shared/record.ts";
 import type { Read } from "../shared/segment_reader.ts";
 import { type Cursor, epochKey, segmentPath } from "../shared/storage/storage.ts";
 import { Aggregates } from "./aggregates.ts";
 import { type BlockNames, NameTable } from "./block_names.ts";
-import { Clocks, type WallTime } from "./clock.ts";
+import type { BuiltIn, BuiltInEvent } from "./built_in.ts";
+import { BuiltInEvents } from "./built_in_events.ts";
+import { type DatedEvent, Dating } from "./dating.ts";
 import { DayFiles } from "./day_files.ts";
-import type { BlockDigest, Find, FrameDigest } from "./engine/digest.ts";
+import type { BlockDigest, Find, FrameDigest, Sync } from "./engine/digest.ts";
 import { slowDigest } from "./engine/slow_digest.ts";
-import { framePart, joinEvent, recordPart } from "./event.ts";
+import { framePart, joinEvent, type Place, recordPart } from "./event.ts";
+import type { Kept } from "./facts.ts";
 import type { Matcher } from "./match.ts";
 import type { FramePlace } from "./place_list.ts";
 import { countLines, Recovered, type StoredLines } from "./recovered.ts";
+import { endOf } from "./reboots.ts";
 import { asLabel } from "./rule.ts";
 import { Seen, streamKey } from "./seen.ts";
 import type { State } from "./state.ts";
@@ -29,6 +41,8 @@ export interface GrindOptions {
   out: string;
   matcher: Matcher;
   windowUs: number;
+  /** What is said of devices beside what their lines say. */
+  builtIn: BuiltIn;
   /** A device's own labels, from the allow-list. */
   labelsOf: (device: string) => Record<string, string>;
   warn: (text: string) => void;
@@ -49,22 +63,6 @@ interface PendingGap {
   gap: Gap;
 }
 
-/** An event that waits for the end of its batch. */
-interface Waiting {
-  rule: string;
-  names: BlockNames;
-  recvUs: number;
-  usec: number;
-  /** `recordPart` and `framePart` (event.ts). */
-  record: string;
-  frame: string;
-  line: number;
-  /** As far as it is known already. */
-  time: WallTime | undefined;
-  /** What aggregates count; they don't count built-in events. */
-  counted: Find | undefined;
-}
-
 /** A block, and where it stands. */
 interface Placed {
   frame: Frame;
@@ -75,6 +73,7 @@ interface Placed {
 interface Frame {
   place: FramePlace;
   textOf: () => string;
+  segment: Pick<Place, "segment" | "offset">;
   /** What an event's line says of it. */
   part: string;
 }
@@ -88,13 +87,14 @@ export class Grind {
   readonly #state: State;
   readonly #files: DayFiles;
   readonly #seen: Seen;
-  readonly #clocks: Clocks;
+  /** The clocks of boots, and what no line says. */
+  readonly builtIn: BuiltInEvents;
+  readonly #dating: Dating;
   readonly #aggregates: Aggregates;
   readonly tails: Tails;
   readonly #recovered: Recovered;
   readonly #names: NameTable;
   readonly #moved = new Set<string>();
-  #events: Waiting[] = [];
   #gaps = new Map<string, PendingGap>();
   #damage: Read[] = [];
   #counts = new Map<string, number>();
@@ -117,7 +117,8 @@ export class Grind {
     state.streams.catchUp();
     this.#seen = new Seen(state.streams);
     this.#names = new NameTable(this.#seen);
-    this.#clocks = new Clocks((key) => state.loadClock(key));
+    this.builtIn = new BuiltInEvents(state.facts, options.builtIn);
+    this.#dating = new Dating(state.facts, this.builtIn.clocks);
     this.#aggregates = new Aggregates(windowUs, state.aggregates, warn);
     this.tails = new Tails((boot) => {
       const [device, stream] = boot.split(" ") as [string, string];
@@ -145,7 +146,9 @@ export class Grind {
     this.#takeNote(read);
     this.pendingBytes += read.frame?.textBytes ?? read.text?.length ?? 0;
     if (digest.badBlocks > 0) this.#count("bad_blocks", digest.badBlocks);
-    const frame: Frame = { place: placeOf(read), textOf, part: framePart(segmentOf(read)) };
+    this.builtIn.frame(read.receiver);
+    const segment = segmentOf(read);
+    const frame: Frame = { place: placeOf(read), textOf, segment, part: framePart(segment) };
     for (const block of digest.blocks) {
       const names = this.#names.get(block);
       if (!names) this.#count("bad_blocks");
@@ -184,7 +187,8 @@ export class Grind {
     // A receiver whose clock is ahead must not close everybody's windows.
     this.#newestRecvUs = Math.min(this.#newestRecvUs, nowMs * 1000);
     const clockUs = done === "batch" ? this.#newestRecvUs : nowMs * 1000;
-    for (const event of this.#events) this.#settle(event, clockUs);
+    if (done !== "batch") this.#look(nowMs * 1000, done);
+    for (const event of this.#dating.take()) this.#write(event, clockUs);
     for (const line of this.#aggregates.due(done === "end" ? Infinity : clockUs)) {
       this.#files.add("aggregates", line);
     }
@@ -206,9 +210,22 @@ export class Grind {
     this.#forgetBatch();
   }
 
+  /** What is known of devices by now, all that is stored having been read. */
+  #look(nowUs: number, done: Exclude<Done, "batch">): void {
+    this.#dating.look(done === "end" ? Infinity : nowUs);
+    for (const event of this.builtIn.look(nowUs)) this.#say(event);
+  }
+
+  #say(event: BuiltInEvent): void {
+    const { labels, by: { device }, header } = event;
+    const own = this.options.labelsOf(header.device);
+    this.#dating.addBuiltIn(event, withDeviceLabels(JSON.stringify(labels), device, own));
+  }
+
   #block(frame: Frame, block: BlockDigest, names: BlockNames, stored?: StoredLines): void {
     if (block.recvUs > this.#newestRecvUs) this.#newestRecvUs = block.recvUs;
     const placed = { frame, block, names };
+    this.#heard(placed);
     if (block.kind === "raw") return this.#raw(placed);
     // Of a boot with last words each record is asked for.
     const isPlain = block.kind === "plain" && !stored && !this.#recovered.knows(names.clockKey);
@@ -225,7 +242,6 @@ export class Grind {
     const { finds, syncs } = block;
     if (finds.length > 0 || syncs.length > 0) this.#inOrder(placed);
     this.#records += block.count;
-    this.#received(names, block, block.lastUsec);
     if (names.isKernels) {
       this.#seen.place(names.stream, frame.place, block.firstUsec, block.lastUsec);
     }
@@ -233,22 +249,24 @@ export class Grind {
 
   /** What the clock syncs of a block say is for the finds behind them. */
   #inOrder(placed: Placed): void {
-    const { block: { finds, syncs }, block, names } = placed;
-    const header = headerOf(names, block);
+    const { finds, syncs } = placed.block;
     let synced = 0;
     for (const find of finds) {
       for (let sync; (sync = syncs[synced]) && sync.line < find.line; synced++) {
-        this.#clocks.sync(header, sync.usec, sync);
+        this.#sync(placed, sync);
       }
       this.#found(placed, find);
     }
-    for (const sync of syncs.slice(synced)) this.#clocks.sync(header, sync.usec, sync);
-    if (syncs.length > 0) names.hasSynced = true;
+    for (const sync of syncs.slice(synced)) this.#sync(placed, sync);
   }
 
-  /** A receive time says nothing of a clock any more once a sync record has. */
-  #received(names: BlockNames, block: BlockDigest, lastUsec: number): void {
-    if (!names.hasSynced) this.#clocks.received(headerOf(names, block), lastUsec);
+  /** Each block says that its device lives, one that came before too. */
+  #heard({ block, names }: Placed): void {
+    const header = headerOf(names, block);
+    const lastUsec = block.kind === "exact" ? lastUsecOf(block.text ?? "") : block.lastUsec;
+    if (names.slot === undefined) names.slot = this.builtIn.slotOf(names.device);
+    this.builtIn.block(header, lastUsec, names.slot);
+    this.#dating.heard(names.clockKey, this.builtIn.recvUs(header));
   }
 
   /** Lines without identity: each is new. */
@@ -274,7 +292,7 @@ export class Grind {
       const line = block.offset + offset;
       const from = nextFind;
       while (block.finds[nextFind]?.line === line) nextFind++;
-      if (record.flag === "s") this.#sync(header, record);
+      if (record.flag === "s") this.#syncRecord(placed, record, line);
       else if (record.flag === "g") this.#gap(placed, record, line);
       else if (!this.#seen.add(names.stream, record.seq)) this.#count("resent_records");
       else if (++added && !this.#isKnown(placed, record, stored)) {
@@ -282,7 +300,6 @@ export class Grind {
         for (let i = from; i < nextFind; i++) this.#found(placed, block.finds[i]!);
       }
     }, () => this.#count("bad_records"));
-    this.#received(names, block, lastUsec);
     if (names.isKernels && added > 0) {
       this.#seen.place(names.stream, frame.place, firstUsec!, lastUsec);
     }
@@ -304,10 +321,18 @@ export class Grind {
     return true;
   }
 
-  #sync(header: BlockHeader, record: LogRecord): void {
+  #syncRecord(placed: Placed, record: LogRecord, line: number): void {
     const sync = parseSync(record);
-    if (sync) this.#clocks.sync(header, record.usec, sync);
+    if (sync) this.#sync(placed, { line, seq: record.seq, usec: record.usec, ...sync });
     else this.#count("bad_records");
+  }
+
+  #sync({ frame, block, names }: Placed, sync: Sync): void {
+    const header = headerOf(names, block);
+    const place = { ...frame.segment, line: sync.line };
+    const record = syncRecord(sync.seq, sync.usec, sync);
+    for (const event of this.builtIn.sync(header, record, place, sync)) this.#say(event);
+    this.#dating.heard(names.clockKey, this.builtIn.recvUs(header));
   }
 
   #gap(placed: Placed, record: LogRecord, line: number): void {
@@ -326,34 +351,38 @@ export class Grind {
   }
 
   #found(placed: Placed, find: Find): void {
-    this.#event(placed, find.rule.name, find, find);
+    const { rule, usec } = find;
+    const header = headerOf(placed.names, placed.block);
+    const end = endOf.get(rule);
+    if (end) return this.builtIn.ended(header, usec, end);
+    this.builtIn.matched(header, usec, rule.name);
+    this.#event(placed, rule.name, find, find);
   }
 
   #event(
     { frame, names, block }: Placed,
     rule: string,
     { line, usec, record }: Pick<Find, "line" | "usec" | "record">,
-    counted?: Find,
+    find?: Find,
   ): void {
-    const { recvUs } = block;
-    const time = this.#clocks.syncedTime(headerOf(names, block), usec);
-    const { part } = frame;
-    this.#events.push({ rule, names, recvUs, usec, record, frame: part, line, time, counted });
+    const { device, boot, part, mayRecover } = names;
+    const parts = { rule, names: part, record, recvUs: block.recvUs, frame: frame.part, line };
+    const counted = find && { labels: find.labels, value: find.value, device: find.rule.device };
+    const recvUs = this.builtIn.recvUs(block);
+    const event = { device, boot, usec, recvUs, parts, ...(counted ? { counted } : {}) };
+    this.#dating.add(event, mayRecover);
     this.pendingBytes += record.length + limits.eventBytes;
   }
 
-  /** An event's time is fixed here at the latest, by all that its batch said of its boot's clock. */
-  #settle(event: Waiting, clockUs: number): void {
-    const { rule: name, names, recvUs, usec, record, frame, line, counted } = event;
-    const time = event.time ?? this.#clocks.wallTime(headerOf(names, { recvUs, ...nothing }), usec);
-    if (this.options.keeps?.(time.wallUs) === false) return;
-    const parts = { rule: name, names: names.part, record, recvUs, frame, line };
+  #write({ event: { device, parts, counted }, time }: DatedEvent, clockUs: number): void {
+    const { wallUs } = time;
+    if (this.options.keeps?.(wallUs) === false) return;
     this.#files.add("events", joinEvent(parts, time));
     if (!counted) return;
-    const { rule, value } = counted;
-    const own = this.options.labelsOf(names.device);
-    const labels = withDeviceLabels(counted.labels, rule.device, own);
-    const added = { rule, labels, value, device: names.device, wallUs: time.wallUs };
+    const { value } = counted;
+    const own = this.options.labelsOf(device);
+    const labels = withDeviceLabels(counted.labels, counted.device, own);
+    const added = { rule: parts.rule, labels, value, device, wallUs };
     if (!this.#aggregates.add(added, clockUs)) this.#count("too_late_events");
   }
 
@@ -374,7 +403,9 @@ export class Grind {
     const { recovered } = this.#state;
     for (const line of this.#recovered.changed()) recovered.save(line, this.#newestRecvUs);
     recovered.forgetBefore(this.#newestRecvUs - limits.tailMsMax * 1000);
-    for (const [key, fit] of this.#clocks.changed()) this.#state.saveClock(key, fit);
+    const { facts } = this.#state;
+    for (const kept of this.#kept()) facts.save(kept, this.#newestRecvUs);
+    facts.forgetBefore(this.builtIn.clocks.kind, this.#newestRecvUs - limits.clockAgeMsMax * 1000);
     for (const { key, header, record, gap } of this.#gaps.values()) {
       this.#state.saveGap(key, header, record, gap);
     }
@@ -383,12 +414,15 @@ export class Grind {
     for (const [name, more] of this.#counts) this.#state.addCounter(name, more);
   }
 
+  #kept(): Kept[] {
+    return [...this.builtIn.kept, this.#dating.kept];
+  }
+
   #forgetBatch(): void {
     this.#moved.clear();
     if (this.#seen.saved()) this.#names.clear();
-    this.#clocks.saved();
+    for (const kept of this.#kept()) kept.saved();
     this.#recovered.saved();
-    this.#events = [];
     this.#gaps.clear();
     this.#damage = [];
     this.#counts.clear();
@@ -397,8 +431,6 @@ export class Grind {
     this.pendingBytes = 0;
   }
 }
-
-const nothing = { first: 0, last: 0, count: 0 };
 
 function headerOf(
   { device, boot, source, streamName: stream }: BlockNames,
@@ -420,6 +452,17 @@ function segmentOf(read: Read): { segment: string; offset: number } {
 function recordsAt(text: string, offset: number): string {
   const next = text.indexOf("\n#", offset - 1);
   return text.slice(offset, next < 0 ? text.length : next + 1);
+}
+
+/** The usec of the last record; 0 if there is none. */
+function lastUsecOf(text: string): number {
+  for (let end = text.length - 1; end > 0;) {
+    const start = text.lastIndexOf("\n", end - 1) + 1;
+    const record = parseRecord(text.slice(start, end));
+    if (record) return record.usec;
+    end = start - 1;
+  }
+  return 0;
 }
 
 /** JSON of a rule's labels, with those of the device that the rule takes. */

@@ -64,9 +64,9 @@ async function filledMill(): Promise<Mill> {
   for (let round = 0; round < 2; round++) {
     const recvUs = noonUs + round * 120e6;
     const first = round * 30;
-    const sync = syncLine(first, first * 1e6, recvUs - 40e6);
+    const sync = syncLine(first + 10, (first + 10) * 1e6, recvUs - 1e6);
     const more = line(first + 9, `took ${round} ms`);
-    const sent = block(sync + lines(first, first + 8) + more, { recvUs });
+    const sent = block(lines(first, first + 8) + more + sync, { recvUs });
     await one.store(sent, block(lines(first, first + 2), { device: "d2", recvUs }));
     await two.store(sent, block(gap + lines(first + 5, first + 25), { recvUs: recvUs + 9e6 }));
     await two.store(block("link up on a\n", { source: "raw", stream: "-", boot: "-", recvUs }));
@@ -155,6 +155,13 @@ const recordUs = (seq: number) => seq * 7e6;
 function textOf(seq: number): string {
   if (seq % 3 === 0) return `link ${seq % 2 ? "up" : "down"} on eth0`;
   return seq % 3 === 1 ? `took ${seq} ms` : "nothing";
+}
+
+/** Of its sync record, which is made when it is sent. */
+function lastUsecOf(records: string): number {
+  let lastUsec = 0;
+  forEachRecord(records, ({ usec }) => lastUsec = usec, () => {});
+  return lastUsec;
 }
 
 /** What was stored, kept as simply as can be; and what must come of it. */
@@ -247,7 +254,7 @@ class Simulation implements AsyncDisposable {
   async #append(): Promise<void> {
     const device = `d${this.#below(3)}`;
     const records = this.#chance(0.7) ? this.#news(device) : this.#resend(device);
-    const given = { device, recvUs: noonUs + this.#steps * 1e6 };
+    const given = { device, recvUs: bootUs + lastUsecOf(records) + 1e6 };
     await this.#receivers[this.#below(2)]!.store(block(records, given));
     this.twin.store(device, records);
     this.#sent.push({ device, records });
@@ -255,7 +262,7 @@ class Simulation implements AsyncDisposable {
 
   #news(device: string): string {
     let seq = this.#nextSeq.get(device) ?? 0;
-    let records = this.#sync(seq);
+    let records = "";
     if (this.#chance(0.15)) {
       const count = 1 + this.#below(8);
       const gap = { first: seq, last: seq + count - 1, count, cause: "overrun" } as const;
@@ -264,7 +271,7 @@ class Simulation implements AsyncDisposable {
     }
     const end = seq + this.#below(12);
     this.#nextSeq.set(device, end);
-    return records + this.#lines(seq, end - 1);
+    return records + this.#lines(seq, end - 1) + this.#sync(end);
   }
 
   /** A block as it was, or any stretch of what had a seq: also what a gap spoke of. */
@@ -273,7 +280,7 @@ class Simulation implements AsyncDisposable {
     if (own.length > 0 && this.#chance(0.6)) return own[this.#below(own.length)]!.records;
     const first = this.#below(this.#nextSeq.get(device) ?? 1);
     const last = Math.min(first + this.#below(30), (this.#nextSeq.get(device) ?? 0) - 1);
-    return this.#sync(first) + this.#lines(first, last);
+    return this.#lines(first, last) + this.#sync(last + 1);
   }
 
   async #restartReceiver(): Promise<void> {

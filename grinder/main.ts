@@ -15,6 +15,7 @@ import { History, HistoryError } from "./history/history.ts";
 import { ProgressLine } from "./history/progress_line.ts";
 import { refuseSlowRules, RulesError, slowRules } from "./load_rules.ts";
 import { LiteralMatcher } from "./match.ts";
+import { withEndRules } from "./reboots.ts";
 import { type Rule, takeFailures } from "./rule.ts";
 import { RulesFile } from "./rules_file.ts";
 import { State } from "./state.ts";
@@ -75,16 +76,18 @@ try {
   const s3 = parseS3Place(values.data);
   const out = values.out ?? (s3 ? "./data" : values.data);
   const file = await RulesFile.open(values.rules);
-  const matcherOf = (rules: Rule[]) => {
+  const { builtIn } = file.loaded;
+  const rules = withEndRules(file.loaded.rules);
+  const matcherOf = (rules: readonly Rule[]) => {
     const matcher = new LiteralMatcher(rules);
     if (values.strict) refuseSlowRules(values.rules, rules, matcher.plans);
     for (const slow of slowRules(rules, matcher.plans)) say(slow);
     return matcher;
   };
-  const matcher = matcherOf(file.rules);
+  const matcher = matcherOf(rules);
   const newEngine = (rules: readonly Rule[]) =>
     new Engine({ rules, rulesPath: values.rules, threads: values.workers, warn: say });
-  let engine = newEngine(file.rules);
+  let engine = newEngine(rules);
   const stored = await openStorage(values.data, values);
   const windowUs = values.window * 1e6;
   const progress = new ProgressLine({
@@ -115,6 +118,7 @@ try {
     out,
     matcher,
     windowUs,
+    builtIn,
     labelsOf: labels.of,
     warn: say,
     ...(history ? { keeps: history.keeps } : {}),
@@ -125,7 +129,7 @@ try {
   // With S3 the bucket's own rule deletes, and asks nobody.
   const cursors = name && !s3 &&
     new CursorPublisher(new FolderNotes(values.data), { name, nowMs: Date.now, report: say });
-  say(`${file.rules.length} rules, from ${values.data} to ${out}`);
+  say(`${file.loaded.rules.length} rules, from ${values.data} to ${out}`);
   await tail({
     storage: history?.storage ?? stored,
     grind,
@@ -134,9 +138,11 @@ try {
     stop: stop.signal,
     refresh: async () => {
       await labels.reload();
-      const rules = await file.reload(say);
-      if (!rules) return;
+      const changed = await file.reload(say);
+      if (!changed) return;
+      const rules = withEndRules(changed.rules);
       grind.matcher = matcherOf(rules);
+      grind.builtIn.use(changed.builtIn);
       await engine[Symbol.asyncDispose]();
       engine = newEngine(rules);
     },
@@ -147,7 +153,7 @@ try {
   state.close();
   if (!stop.signal.aborted) history?.finish();
   progress.end();
-  for (const { rule, count, first } of takeFailures(file.rules)) {
+  for (const { rule, count, first } of takeFailures(rules)) {
     say(`rule ${rule}: failed ${count} times, first with ${first}`);
   }
 } catch (error) {

@@ -19,7 +19,7 @@ import { type BuiltIn, type BuiltInEvent, eventOf } from "./built_in.ts";
 import { Cached } from "./cached.ts";
 import type { DeviceTable } from "./device_table.ts";
 import type { FactStore, Kept } from "./facts.ts";
-import { type RegexRule, rule } from "./rule.ts";
+import { type RegexRule, type Rule, rule } from "./rule.ts";
 import { column, columns } from "./silence.ts";
 
 export type End = "clean" | "panic";
@@ -65,6 +65,14 @@ export const endRules: ReadonlyArray<{ end: End; rule: RegexRule }> = [
     }),
   },
 ];
+
+/** What a match of one of these rules shows. */
+export const endOf: ReadonlyMap<Rule, End> = new Map(endRules.map(({ rule, end }) => [rule, end]));
+
+/** An operator's rules, and these behind them: what is to be matched. */
+export function withEndRules(rules: readonly Rule[]): Rule[] {
+  return [...rules, ...endOf.keys()];
+}
 
 interface Boot {
   boot: string;

@@ -7,7 +7,7 @@ import type { Gap, LogRecord } from "../shared/record.ts";
 import type { Read } from "../shared/segment_reader.ts";
 import { type Cursor, segmentPath } from "../shared/storage/storage.ts";
 import { SqlAggregateStore } from "./aggregate_store.ts";
-import type { ClockFit } from "./clock.ts";
+import { SqlFactStore } from "./facts.ts";
 import { SqlRecoveredStore } from "./recovered_store.ts";
 import { StateFile } from "./state_file.ts";
 import { SqlStreamStore } from "./stream_store.ts";
@@ -16,11 +16,13 @@ export class State {
   readonly aggregates: SqlAggregateStore;
   readonly recovered: SqlRecoveredStore;
   readonly streams: SqlStreamStore;
+  readonly facts: SqlFactStore;
 
   private constructor(private readonly file: StateFile) {
     this.aggregates = new SqlAggregateStore(file);
     this.recovered = new SqlRecoveredStore(file);
     this.streams = new SqlStreamStore(file);
+    this.facts = new SqlFactStore(file);
   }
 
   /** Opens the state in `folder`, or begins a new one: see `StateFile.open`. */
@@ -107,25 +109,6 @@ export class State {
   forgetBefore(us: number): void {
     this.streams.forgetBefore(us);
     this.file.run("DELETE FROM gaps WHERE recv_us < ?", us);
-  }
-
-  loadClock(key: string): ClockFit | undefined {
-    const [row] = this.file.all("SELECT rank, offset_us, error_us FROM clocks WHERE boot = ?", key);
-    return row && {
-      rank: row["rank"] as ClockFit["rank"],
-      offsetUs: row["offset_us"] as number,
-      errorUs: row["error_us"] as number,
-    };
-  }
-
-  saveClock(key: string, { rank, offsetUs, errorUs }: ClockFit): void {
-    this.file.run(
-      "INSERT OR REPLACE INTO clocks VALUES(?, ?, ?, ?)",
-      key,
-      rank,
-      Math.round(offsetUs),
-      errorUs,
-    );
   }
 
   saveDamage(read: Read): void {

@@ -9,7 +9,7 @@
  * | streams | the seqs stored and explained of each stream, as IntervalSet text; where the newest stand |
  * | journal | what each batch has changed of streams whose rows are older (stream_store.ts) |
  * | gaps | each gap record once |
- * | clocks | the clock fit of each boot |
+ * | facts | what is known of devices, boots and receivers; events that wait for their time (facts.ts) |
  * | recovered | the lines in the last words of boots that died, by stream |
  * | aggregates, aggregate_devices | windows of the last days, open and closed, and the devices in them |
  * | marks | `newest_recv_us`; `kept_from_us`: windows that begin before it aren't kept any more; `once_us`: see Grind.beginOnce |
@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { kinds } from "./day_files.ts";
 
-const schemaVersion = 3;
+const schemaVersion = 4;
 const schema = `
 CREATE TABLE cursors(epoch TEXT PRIMARY KEY, segment INTEGER, offset INTEGER) STRICT;
 CREATE TABLE outputs(path TEXT PRIMARY KEY, length INTEGER) STRICT;
@@ -31,7 +31,8 @@ CREATE TABLE journal(batch INTEGER PRIMARY KEY, saved_us INTEGER, streams TEXT, 
   changes BLOB) STRICT;
 CREATE TABLE gaps(stream TEXT, seq INTEGER, usec INTEGER, boot TEXT, first INTEGER, last TEXT,
   count INTEGER, cause TEXT, recv_us INTEGER, PRIMARY KEY(stream, seq, usec, cause, count)) STRICT;
-CREATE TABLE clocks(boot TEXT PRIMARY KEY, rank INTEGER, offset_us INTEGER, error_us INTEGER) STRICT;
+CREATE TABLE facts(kind TEXT, key TEXT, value TEXT, saved_us INTEGER, PRIMARY KEY(kind, key))
+  STRICT, WITHOUT ROWID;
 CREATE TABLE recovered(boot TEXT, stream TEXT, line TEXT, seen INTEGER, fresh INTEGER,
   recv_us INTEGER, PRIMARY KEY(boot, stream, line)) STRICT, WITHOUT ROWID;
 CREATE INDEX recovered_recv_us ON recovered(recv_us);

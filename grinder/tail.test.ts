@@ -5,11 +5,16 @@ import type { Storage } from "../shared/storage/storage.ts";
 import { StorageError } from "../shared/storage/storage.ts";
 import { FakeClock, settle } from "../tests/fixtures.ts";
 import { Engine } from "./engine/engine.ts";
-import { block, lines, midnightMs, Mill, rules, seqsOf } from "./fixtures.ts";
+import { block, lines, midnightMs, Mill, noonUs, rules, seqsOf, syncLine } from "./fixtures.ts";
 import { tail, type TailClock } from "./tail.ts";
 
 const engine = new Engine({ rules, rulesPath: "", threads: 0, warn() {} });
 const digests = engine.digests.bind(engine);
+
+/** So that events needn't wait for their boot's clock. */
+function synced(seq: number, recvUs = noonUs): string {
+  return syncLine(seq, seq * 1e6, recvUs - 1e6);
+}
 
 /** A storage that the test breaks and that says news when the test wants it. */
 class Harness {
@@ -151,7 +156,7 @@ describe("tail", () => {
     await using mill = new Mill();
     const [bad, good] = [await mill.receiver("r1"), await mill.receiver("r2")];
     await bad.store(block(lines(0, 4)));
-    await good.store(block(lines(5, 9)));
+    await good.store(block(lines(5, 9) + synced(10)));
     const harness = new Harness(mill);
     harness.unreadable = bad.epoch.epoch;
     await expect(harness.start(true)).rejects.toThrow(StorageError);
@@ -198,7 +203,7 @@ describe("tail", () => {
     const harness = new Harness(mill);
     const recvUs = midnightMs * 1000 + 30e6;
     const running = harness.start();
-    await receiver.store(block(lines(0, 2), { recvUs }));
+    await receiver.store(block(lines(0, 2) + synced(3, recvUs), { recvUs }));
     harness.news();
     await until(() => mill.events().length === 3);
     expect(mill.aggregates()).toEqual([]);
@@ -214,7 +219,7 @@ describe("tail", () => {
     const receiver = await mill.receiver();
     const harness = new Harness(mill);
     const recvUs = midnightMs * 1000;
-    await receiver.store(block(lines(0, 2), { recvUs: recvUs + 10e6 }));
+    await receiver.store(block(lines(0, 2) + synced(3, recvUs + 10e6), { recvUs: recvUs + 10e6 }));
     const running = harness.start();
     await until(() => mill.events().length === 3);
     expect(mill.aggregates()).toEqual([]);

@@ -7,7 +7,7 @@ import { type Block, readBlocks } from "../shared/block.ts";
 import { forEachRecord, isMeta } from "../shared/record.ts";
 import { type Read, splitFrames } from "../shared/segment_reader.ts";
 import { epochKey, type Storage, StorageError } from "../shared/storage/storage.ts";
-import { clockKey } from "./clock.ts";
+import { clockKey } from "./boot_clocks.ts";
 import type { Place, PlaceList } from "./place_list.ts";
 import { countLines, mayRecover, type StoredLines } from "./recovered.ts";
 

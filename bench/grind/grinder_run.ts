@@ -58,11 +58,13 @@ function mostRssMiB(pid: number): number {
   }
 }
 
-/** A record's events stand one behind the other. */
+/** Of records: a record's events stand one behind the other. */
 async function countEvents(folder: string): Promise<{ events: number; records: number }> {
   let [events, records, before] = [0, 0, ""];
   for (const file of readdirSync(folder).sort()) {
     for await (const line of createInterface({ input: createReadStream(join(folder, file)) })) {
+      // What no line says is of no record.
+      if (line.includes('"segment":"-"')) continue;
       events++;
       const place = line.slice(line.lastIndexOf('"segment"'));
       if (place !== before) records++;

@@ -21,6 +21,7 @@ export interface Find {
 /** A clock sync record. */
 export interface Sync {
   line: number;
+  seq: number;
   usec: number;
   wallUs: number;
   synced: boolean;

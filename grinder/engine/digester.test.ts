@@ -36,7 +36,9 @@ function outcome(mill: Mill) {
       return stream && [stream.stored.encode(), stream.explained.encode(), stream.places.encode()];
     })
   );
-  const clocks = ["d0", "d1", "d2", "d3"].map((device) => mill.state.loadClock(`${device} b1`));
+  const clocks = ["d0", "d1", "d2", "d3"].map((device) =>
+    mill.state.facts.load("clock", `${device} b1`)
+  );
   return { events: mill.events(), aggregates: mill.aggregates(), counters, streams, clocks };
 }
 
@@ -128,7 +130,7 @@ test("a digest has what was found, with its place, and what syncs say", () => {
     '"seq":5,"usec":5000000,"prio":6,"labels":{"way":"up"},"text":"link up on aé"',
   );
   expect(syncs.map(({ line: at, ...sync }) => [text.slice(at, at + 4), sync])).toEqual(
-    [["6,6,", { usec: 6e6, wallUs: 77, synced: false }]],
+    [["6,6,", { seq: 6, usec: 6e6, wallUs: 77, synced: false }]],
   );
 });
 

@@ -141,7 +141,7 @@ export class Digester {
       before = line;
       const record = this.#recordAt(line, end);
       const sync = record?.flag === "s" ? parseSync(record) : undefined;
-      if (sync) out.sync(line, record!.usec, sync);
+      if (sync) out.sync(line, record!, sync);
     }
   }
 

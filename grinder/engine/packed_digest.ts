@@ -6,7 +6,7 @@
  * |---------|---------|
  * | 4 | bad blocks, blocks, where in the bytes the strings of the finds begin, 1: there are last words |
  * | for each block 13 | kind, length of the names, RECV_US FIRST LAST COUNT, offset, first and last usec, length of the text, syncs, finds, hash of the names |
- * | for each sync behind it 4 | line, usec, wall_us, synced |
+ * | for each sync behind it 5 | line, seq, usec, wall_us, synced |
  * | for each find behind them 7 | line, rule, usec, value (NaN: none), length of the record part, where in it the labels begin, their length |
  *
  * The bytes: of each block its names and its text, each from a multiple of 4 on; behind all of them the
@@ -23,7 +23,7 @@ import { copyHashed, type Text } from "./words.ts";
 const kinds: readonly BlockKind[] = ["plain", "exact", "raw"];
 const headNumbers = 4;
 const blockNumbers = 13;
-const syncNumbers = 4;
+const syncNumbers = 5;
 const findNumbers = 7;
 
 /** Where in a block's numbers they are that are known later. */
@@ -107,11 +107,12 @@ export class DigestWriter {
     this.byteLength += wholeWords(end - start);
   }
 
-  sync(line: number, usec: number, { wallUs, synced }: ClockSync): void {
+  sync(line: number, { seq, usec }: LogRecord, { wallUs, synced }: ClockSync): void {
     this.#reserve(syncNumbers);
     const { numbers } = this;
     numbers[this.#block + syncsAt]!++;
     numbers[this.length++] = line;
+    numbers[this.length++] = seq;
     numbers[this.length++] = usec;
     numbers[this.length++] = wallUs;
     numbers[this.length++] = synced ? 1 : 0;
@@ -291,9 +292,10 @@ class BlockReader implements BlockDigest {
     this.#next += syncNumbers;
     return {
       line: numbers[at]!,
-      usec: numbers[at + 1]!,
-      wallUs: numbers[at + 2]!,
-      synced: numbers[at + 3] === 1,
+      seq: numbers[at + 1]!,
+      usec: numbers[at + 2]!,
+      wallUs: numbers[at + 3]!,
+      synced: numbers[at + 4] === 1,
     };
   }
 

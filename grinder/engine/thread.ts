@@ -1,6 +1,7 @@
 /** What runs in each of the grinder's other threads: claims frames and digests them, to the end. */
 import { parentPort, workerData } from "node:worker_threads";
 import { loadRules, RulesError } from "../load_rules.ts";
+import { withEndRules } from "../reboots.ts";
 import { type Rule, takeFailures } from "../rule.ts";
 import { FrameDigester } from "./frame_digester.ts";
 import { FrameRing } from "./ring.ts";
@@ -22,7 +23,7 @@ function say(word: ThreadWord): void {
 /** The rules that the others have; nothing, and the others are told, if they can't be had any more. */
 async function sameRules(): Promise<readonly Rule[] | undefined> {
   try {
-    const rules = await loadRules(rulesPath);
+    const rules = withEndRules(await loadRules(rulesPath));
     if (rulesMark(rules) === mark) return rules;
     say(`${rulesPath} has been changed`);
   } catch (error) {

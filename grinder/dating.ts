@@ -1,0 +1,97 @@
+/**
+ * Events in, the same with the times at which they happened out: at once where their boot's clock is
+ * known well, else when it is, or when they have waited long enough. A time is fixed once.
+ */
+import type { BootClocks } from "./boot_clocks.ts";
+import type { BuiltInEvent } from "./built_in.ts";
+import type { WallTime } from "./clock_fit.ts";
+import { type EventParts, framePart, namesPart, recordPart } from "./event.ts";
+import type { FactStore, Kept } from "./facts.ts";
+import { type Undated, Waiting } from "./waiting.ts";
+
+/** An event with all that its line and the aggregates need, but the time. It survives JSON. */
+export interface UndatedEvent extends Undated {
+  parts: EventParts;
+  /** What aggregates count; undefined for an event that isn't counted. */
+  counted?: Counted;
+}
+
+export interface Counted {
+  /** JSON of the rule's labels. */
+  labels: string;
+  value?: number | undefined;
+  /** The device's labels by which to count as well. */
+  device: readonly string[];
+}
+
+export interface DatedEvent {
+  event: Pick<UndatedEvent, "device" | "parts" | "counted">;
+  time: WallTime;
+}
+
+export class Dating {
+  readonly #waiting: Waiting<UndatedEvent>;
+  #dated: DatedEvent[] = [];
+
+  constructor(
+    store: FactStore,
+    private readonly clocks: Pick<BootClocks, "wallTime" | "waitUntilUs">,
+  ) {
+    this.#waiting = new Waiting(store);
+  }
+
+  /** What is to be saved with each batch. */
+  get kept(): Kept {
+    return this.#waiting;
+  }
+
+  /** Of a boot that `isOver` nothing more will be known. */
+  add(event: UndatedEvent, isOver: boolean): void {
+    if (isOver || this.#isDue(event, event.recvUs)) this.#fix(event);
+    else for (const crowdedOut of this.#waiting.hold(event)) this.#fix(crowdedOut);
+  }
+
+  /** Adds an event that has its time. */
+  addBuiltIn(said: BuiltInEvent, labels: string): void {
+    const { rule, time, header, record, place } = said;
+    const { device, recvUs } = header;
+    const parts = {
+      rule,
+      names: namesPart(header),
+      record: recordPart(record, said, labels),
+      recvUs,
+      frame: framePart(place),
+      line: place.line,
+    };
+    const counted = { labels, value: said.value, device: [] };
+    this.#dated.push({ event: { device, parts, counted }, time });
+  }
+
+  /** A block or a sync record of this boot (`clockKey`) has come, received at `recvUs`. */
+  heard(boot: string, recvUs: number): void {
+    if (!this.#waiting.has(boot)) return;
+    for (const event of this.#waiting.take(boot, (one) => this.#isDue(one, recvUs))) {
+      this.#fix(event);
+    }
+  }
+
+  /** All that is stored by `nowUs` has been read; at the end that is Infinity. */
+  look(nowUs: number): void {
+    for (const event of this.#waiting.takeAll((one) => this.#isDue(one, nowUs))) this.#fix(event);
+  }
+
+  /** Those that got their time since the last call. */
+  take(): DatedEvent[] {
+    const dated = this.#dated;
+    this.#dated = [];
+    return dated;
+  }
+
+  #isDue(event: UndatedEvent, nowUs: number): boolean {
+    return this.clocks.waitUntilUs(event, event.usec, event.recvUs) <= nowUs;
+  }
+
+  #fix(event: UndatedEvent): void {
+    this.#dated.push({ event, time: this.clocks.wallTime(event, event.usec, event.recvUs) });
+  }
+}
