@@ -213,7 +213,7 @@ describe("aggregates", () => {
     add(0, 60);
     expect(bench.warnings).toEqual([
       `rule link: more than 1000 label sets in a window, such as {"way":"w1000","city":"bern"}: ` +
-      `the rest is counted as "other"`,
+      `the rest is counted as "other". The label "way" has 1001 different values or more`,
     ]);
     bench.save();
     bench.restart();

@@ -169,12 +169,16 @@ export class Aggregates {
     return this.#find(other) ?? this.#create(other);
   }
 
-  #warnOnce({ rule, labels }: AggregateKey): void {
+  #warnOnce({ startUs, rule, labels }: AggregateKey): void {
     if (this.#capped.has(rule)) return;
     this.#capped.add(rule);
+    const held = [...this.#held.values()].map(({ aggregate }) => aggregate)
+      .filter((one) => one.startUs === startUs && one.rule === rule);
+    const sets = [labels, ...held.map((one) => one.labels)];
+    const { label, values } = mostDiverse(sets.map((set) => JSON.parse(set)));
     this.warn(
       `rule ${rule}: more than ${limits.labelSetsMax} label sets in a window, such as ${labels}: ` +
-        `the rest is counted as "other"`,
+        `the rest is counted as "other". The label "${label}" has ${values} different values or more`,
     );
   }
 
@@ -211,6 +215,16 @@ function hold(aggregate: Aggregate): Held {
 
 function keyOf({ startUs, windowUs, rule, labels }: AggregateKey): string {
   return `${startUs} ${windowUs} ${rule} ${labels}`;
+}
+
+/** The label to blame where there are too many sets. */
+function mostDiverse(sets: readonly Record<string, string>[]): { label: string; values: number } {
+  let most = { label: "", values: 0 };
+  for (const label of Object.keys(sets[0] ?? {})) {
+    const values = new Set(sets.map((set) => set[label])).size;
+    if (values > most.values) most = { label, values };
+  }
+  return most;
 }
 
 function formatAggregate(aggregate: Aggregate): string {
