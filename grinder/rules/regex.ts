@@ -6,6 +6,7 @@
  * can't say that a label must be a group. Two others do: the check when rules are loaded
  * (rule_checks.ts) and the lint plugin (rule_lint.ts).
  */
+import { numberedRegex } from "./numbered.ts";
 import { type CommonOptions, type Extracted, extracted, type RuleBase } from "./extracted.ts";
 
 /** What an operator writes behind the regex. */
@@ -37,6 +38,22 @@ export function rule<
 
 /** What the text says by the rule; null if it doesn't match. */
 export function extractRegex<Label extends string>(
+  rule: RegexRule<string, Label>,
+  text: string,
+): Extracted<Label> | null {
+  const numbered = numberedRegex(rule.regex);
+  if (numbered === null) return extractNamed(rule, text);
+  const match = numbered.regex.exec(text);
+  if (match === null) return null;
+  const { numbers } = numbered;
+  return extracted(
+    rule,
+    (label) => match[numbers.get(label)!],
+    (value) => match[numbers.get(value)!],
+  );
+}
+
+function extractNamed<Label extends string>(
   rule: RegexRule<string, Label>,
   text: string,
 ): Extracted<Label> | null {
