@@ -72,13 +72,22 @@ export function namesPart(
 }
 
 export function recordPart(
-  { seq, usec, prio, text }: Pick<LogRecord, "seq" | "usec" | "prio" | "text">,
+  record: Pick<LogRecord, "seq" | "usec" | "prio" | "text">,
   { labels, value }: Extracted<string>,
   labelsJson = JSON.stringify(labels),
 ): string {
-  const valuePart = value === undefined ? "" : `"value":${JSON.stringify(value)},`;
-  return `"seq":${seq},"usec":${usec},"prio":${prio},"labels":${labelsJson},${valuePart}` +
-    `"text":${JSON.stringify(unescapeText(text))}`;
+  return recordHead(record) + recordRest(labelsJson, value, unescapeText(record.text));
+}
+
+/** A record part as far as the labels, */
+export function recordHead({ seq, usec, prio }: Pick<LogRecord, "seq" | "usec" | "prio">): string {
+  return `"seq":${seq},"usec":${usec},"prio":${prio},"labels":`;
+}
+
+/** ... and from there on; the text is unescaped. */
+export function recordRest(labelsJson: string, value: number | undefined, text: string): string {
+  const valuePart = value === undefined ? "" : `"value":${value},`;
+  return `${labelsJson},${valuePart}"text":${JSON.stringify(text)}`;
 }
 
 export function framePart({ segment, offset }: Pick<Place, "segment" | "offset">): string {

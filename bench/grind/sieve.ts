@@ -42,7 +42,7 @@ for (const blockBytes of [2_500, 256_000]) {
 function measure(rules: Rule[], frames: Frame[], blockBytes: number): void {
   const sample = frames[0]!.bytes.subarray(0, frames[0]!.length);
   const startMs = performance.now();
-  const matcher = new FrameMatcher(rules, sample, ["\n#1 "]);
+  const matcher = new FrameMatcher(rules, sample);
   const buildMs = performance.now() - startMs;
   checkEqual(rules, matcher, frames.at(-1)!);
   const literals = [...new Set(matcher.plans.flatMap(({ literals }) => literals ?? []))];

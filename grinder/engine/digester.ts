@@ -9,120 +9,139 @@ import { forEachRawLine } from "../raw_lines.ts";
 import type { Rule } from "../rule.ts";
 import { type FrameMatch, FrameMatcher } from "../sieve/frame_matcher.ts";
 import type { DigestWriter } from "./packed_digest.ts";
-import { HeaderScan, recordBefore, RecordScan } from "./scan.ts";
-import { lineStart, newlineFrom, type Text, textOf } from "./words.ts";
+import { HeaderScan, recordBefore, RecordScan, SyncScan } from "./scan.ts";
+import { lineStart, newlineFrom, type Text, textOf } from "../sieve/words.ts";
 
-/** What begins a block; what each good clock sync record holds; what each good gap record holds. */
-const marks = ["\n#", "wall_us=", "count="] as const;
+/** What each good clock sync record holds, and each good gap record. */
+const marks = ["wall_us=", "count="] as const;
+const syncMark = 0;
 const gapFlag = "g".charCodeAt(0);
 const syncFlag = "s".charCodeAt(0);
-
-/** The usecs of a plain block. */
-interface Ends {
-  firstUsec: number;
-  lastUsec: number;
-}
 
 export class Digester {
   #matcher: FrameMatcher | undefined;
   readonly #header = new HeaderScan();
   readonly #record = new RecordScan();
+  readonly #sync = new SyncScan();
   #text: Text = textOf(new Uint8Array(0));
   /** The same bytes: as a buffer they give strings. */
   #buffer: Buffer = Buffer.alloc(0);
-  readonly #headers = new Waiting<number>((at) => at);
-  readonly #syncs = new Waiting<number>((at) => at);
-  readonly #gaps = new Waiting<number>((at) => at);
-  readonly #finds = new Waiting<FrameMatch>(({ start }) => start);
+  readonly #syncs = new Places();
+  readonly #gaps = new Places();
+  readonly #finds = new Places();
+  /** What was found at each of those places. */
+  readonly #matches: FrameMatch[] = [];
+  readonly #take = (match: FrameMatch) => {
+    this.#finds.push(match.start);
+    this.#matches.push(match);
+  };
+  /** The usecs of a plain block. */
+  readonly #ends = { firstUsec: 0, lastUsec: 0 };
 
   constructor(private readonly rules: readonly Rule[]) {}
 
   /** `text` has 32 bytes to spare behind `length`, which are overwritten. */
   digest(text: Buffer, length: number, out: DigestWriter): void {
-    this.#matcher ??= new FrameMatcher(this.rules, text.subarray(0, length), marks);
+    const matcher = this.#matcher ??= new FrameMatcher(this.rules, text.subarray(0, length), marks);
     this.#buffer = text;
     // A buffer's own methods are slow in one runtime.
-    this.#text = textOf(new Uint8Array(text.buffer, text.byteOffset, text.length));
-    const waiting = [this.#headers, this.#syncs, this.#gaps] as const;
-    for (const queue of [...waiting, this.#finds]) queue.clear();
-    const take = (match: FrameMatch) => this.#finds.push(match);
-    this.#matcher.match(text, length, take, (mark, at) => waiting[mark]!.push(at));
-    out.begin();
-    for (let start = 0; start < length;) {
-      const next = this.#headers.take();
-      const end = next === undefined ? length : next + 1;
-      this.#block(start, end, out);
-      start = end;
+    const bytes = new Uint8Array(text.buffer, text.byteOffset, text.length);
+    this.#text = textOf(bytes);
+    for (const places of [this.#syncs, this.#gaps, this.#finds]) places.clear();
+    this.#matches.length = 0;
+    matcher.match(bytes, length, this.#take);
+    const { at, mark } = matcher.marks;
+    for (let i = 0; i < at.length; i++) {
+      if (mark[i] === syncMark) this.#syncs.push(at[i]!);
+      else this.#gaps.push(at[i]!);
     }
+    this.#blocks(matcher, length, out);
+  }
+
+  /** What begins with a # is a header; what stands before the first of them is under none. */
+  #blocks({ hashLineAt, hashLines }: FrameMatcher, length: number, out: DigestWriter): void {
+    out.begin();
+    let start = 0;
+    for (let i = 0; i < hashLines; i++) {
+      const next = hashLineAt[i]!;
+      if (next > start) this.#block(start, next, out);
+      start = next;
+    }
+    if (start < length) this.#block(start, length, out);
     out.end();
   }
 
   #block(start: number, end: number, out: DigestWriter): void {
     const header = this.#header;
-    const finds = this.#finds.takeBefore(end);
-    const syncs = this.#syncs.takeBefore(end);
-    const gaps = this.#gaps.takeBefore(end);
+    this.#finds.takeBefore(end);
+    this.#syncs.takeBefore(end);
+    this.#gaps.takeBefore(end);
     if (!header.read(this.#text, start, end)) {
       if (this.#buffer.toString("latin1", start, end) !== endText) out.badBlock();
       return;
     }
-    if (endsWith(this.#text.bytes, header.sourceEnd, " raw")) return this.#raw(end, finds, out);
+    if (endsWith(this.#text.bytes, header.sourceEnd, " raw")) return this.#raw(end, out);
+    this.#ends.firstUsec = this.#ends.lastUsec = 0;
     const mayRecover = this.#mayRecover();
     if (mayRecover) out.lastWords();
-    const isPlain = !mayRecover && (gaps.length === 0 || !gaps.some((at) => this.#isGap(at)));
-    const ends = isPlain ? this.#plainEnds(end, finds) : undefined;
-    const { end: offset } = header;
-    out.block(ends ? "plain" : "exact", header, offset, ends);
+    const isPlain = !mayRecover && !this.#hasGap() && this.#isPlain(end);
+    out.block(isPlain ? "plain" : "exact", header, header.end, this.#ends);
     out.names(this.#text, header.namesStart, header.namesEnd);
-    if (ends) this.#syncRecords(end, syncs, out);
-    else out.text(this.#text.bytes, offset, end);
-    for (const { start: line, ...found } of finds) {
-      const record = this.#recordAt(line, end);
-      if (record) out.find(found.rule, line, record, found);
+    if (isPlain) this.#syncRecords(end, out);
+    else out.text(this.#text.bytes, header.end, end);
+    for (let i = this.#finds.from; i < this.#finds.to; i++) this.#find(this.#matches[i]!, end, out);
+  }
+
+  /** Whether the block is what its header says, as far as its ends and finds tell. */
+  #isPlain(end: number): boolean {
+    const header = this.#header;
+    const record = this.#record;
+    const { bytes } = this.#text;
+    const ends = this.#ends;
+    if (!believableNumbers(header, end - header.end)) return false;
+    const firstUsec = this.#firstUsec(header.end, end);
+    const lastUsec = this.#lastUsec(header.end, end);
+    if (firstUsec < 0 || lastUsec < 0) return false;
+    for (let i = this.#finds.from; i < this.#finds.to; i++) {
+      if (!record.read(bytes, this.#finds.at[i]!)) return false;
+      if (record.seq < header.first || record.seq > header.last) return false;
     }
+    ends.firstUsec = firstUsec;
+    ends.lastUsec = lastUsec;
+    return true;
   }
 
-  /** Nothing, unless the block is what its header says, as far as its ends and finds tell. */
-  #plainEnds(end: number, finds: readonly FrameMatch[]): Ends | undefined {
-    const { first, last, end: start } = this.#header;
-    if (!believableNumbers(this.#header, end - start)) return undefined;
-    const firstUsec = this.#firstUsec(start, end);
-    const lastUsec = this.#lastUsec(start, end);
-    if (firstUsec === undefined || lastUsec === undefined) return undefined;
+  /** The usec of the first record, if the first ordinary one is that of FIRST; else -1. */
+  #firstUsec(start: number, end: number): number {
     const record = this.#record;
-    const isIn = (at: number) =>
-      record.read(this.#text.bytes, at) && record.seq >= first && record.seq <= last;
-    return finds.every((find) => isIn(find.start)) ? { firstUsec, lastUsec } : undefined;
-  }
-
-  /** The usec of the first record, if the first ordinary one is that of FIRST. */
-  #firstUsec(start: number, end: number): number | undefined {
-    const record = this.#record;
-    let usec: number | undefined;
+    let usec = -1;
     for (let at = start; at < end; at = newlineFrom(this.#text, at, end) + 1) {
-      if (!record.read(this.#text.bytes, at)) return undefined;
-      usec ??= record.usec;
-      if (record.flag !== syncFlag) return record.seq === this.#header.first ? usec : undefined;
+      if (!record.read(this.#text.bytes, at)) return -1;
+      if (usec < 0) usec = record.usec;
+      if (record.flag !== syncFlag) return record.seq === this.#header.first ? usec : -1;
     }
-    return undefined;
+    return -1;
   }
 
-  /** The usec of the last record, if the last ordinary one is that of LAST. */
-  #lastUsec(start: number, end: number): number | undefined {
+  /** The usec of the last record, if the last ordinary one is that of LAST; else -1. */
+  #lastUsec(start: number, end: number): number {
     const record = this.#record;
-    let usec: number | undefined;
+    let usec = -1;
     for (let at = end; at > start;) {
       at = recordBefore(this.#text, start, at);
-      if (!record.read(this.#text.bytes, at)) return undefined;
-      usec ??= record.usec;
-      if (record.flag !== syncFlag) return record.seq === this.#header.last ? usec : undefined;
+      if (!record.read(this.#text.bytes, at)) return -1;
+      if (usec < 0) usec = record.usec;
+      if (record.flag !== syncFlag) return record.seq === this.#header.last ? usec : -1;
     }
-    return undefined;
+    return -1;
   }
 
-  #isGap(at: number): boolean {
-    const start = lineStart(this.#text, this.#header.end, at);
-    return this.#record.read(this.#text.bytes, start) && this.#record.flag === gapFlag;
+  #hasGap(): boolean {
+    for (let i = this.#gaps.from; i < this.#gaps.to; i++) {
+      const start = lineStart(this.#text, this.#header.end, this.#gaps.at[i]!);
+      if (this.#record.read(this.#text.bytes, start) && this.#record.flag === gapFlag) return true;
+    }
+    return false;
   }
 
   /** As `mayRecover` (../recovered.ts) has it. */
@@ -132,17 +151,35 @@ export class Digester {
       endsWith(this.#text.bytes, streamStart + 5, " ring-");
   }
 
-  #syncRecords(end: number, places: readonly number[], out: DigestWriter): void {
+  #syncRecords(end: number, out: DigestWriter): void {
     let before = -1;
-    for (const at of places) {
-      const line = lineStart(this.#text, this.#header.end, at);
+    for (let i = this.#syncs.from; i < this.#syncs.to; i++) {
+      const line = lineStart(this.#text, this.#header.end, this.#syncs.at[i]!);
       // One line may hold the mark twice.
       if (line === before) continue;
       before = line;
-      const record = this.#recordAt(line, end);
-      const sync = record?.flag === "s" ? parseSync(record) : undefined;
-      if (sync) out.sync(line, record!, sync);
+      if (this.#isUsualSync(line)) out.sync(line, this.#record, this.#sync);
+      else this.#syncRecord(line, end, out);
     }
+  }
+
+  #isUsualSync(line: number): boolean {
+    const record = this.#record;
+    const { bytes } = this.#text;
+    return record.read(bytes, line) && record.flag === syncFlag &&
+      this.#sync.read(bytes, record.behindFlag);
+  }
+
+  #syncRecord(line: number, end: number, out: DigestWriter): void {
+    const record = this.#recordAt(line, end);
+    const sync = record?.flag === "s" ? parseSync(record) : undefined;
+    if (sync) out.sync(line, record!, sync);
+  }
+
+  #find(find: FrameMatch, end: number, out: DigestWriter): void {
+    const isUsual = this.#record.read(this.#text.bytes, find.start);
+    const record = isUsual ? this.#record : this.#recordAt(find.start, end);
+    if (record) out.find(find.rule, find.start, record, find);
   }
 
   /** The record of which this is the first line. */
@@ -152,18 +189,17 @@ export class Digester {
   }
 
   /** All of it is read: what is raw has no form that could be relied on. */
-  #raw(end: number, finds: readonly FrameMatch[], out: DigestWriter): void {
+  #raw(end: number, out: DigestWriter): void {
     const { namesStart, namesEnd, recvUs, end: offset } = this.#header;
-    const places = new Map<number, FrameMatch[]>();
-    for (const find of finds) places.set(find.start, [...places.get(find.start) ?? [], find]);
+    const finds = this.#matches.slice(this.#finds.from, this.#finds.to);
     const found: Array<[FrameMatch, LogRecord]> = [];
-    let count = 0;
+    let [count, next] = [0, 0];
     forEachRawLine(this.#buffer.toString("latin1", offset, end), (record, at) => {
       count++;
-      for (const find of places.get(offset + at) ?? []) found.push([find, record]);
+      while (finds[next]?.start === offset + at) found.push([finds[next++]!, record]);
     });
     const header = { recvUs, first: 0, last: 0, count };
-    out.block("raw", header, offset);
+    out.block("raw", header, offset, { firstUsec: 0, lastUsec: 0 });
     out.names(this.#text, namesStart, namesEnd);
     for (const [find, record] of found) out.find(find.rule, find.start, record, find);
   }
@@ -176,33 +212,23 @@ function endsWith(bytes: Uint8Array, end: number, text: string): boolean {
   return true;
 }
 
-/** What stands in a frame, in order, taken block by block. */
-class Waiting<T> {
-  readonly #all: T[] = [];
-  #next = 0;
-
-  constructor(private readonly placeOf: (item: T) => number) {}
+/** Where things stand in a frame, in order, taken block by block: those at [from, to) are the present one's. */
+class Places {
+  readonly at: number[] = [];
+  from = 0;
+  to = 0;
 
   clear(): void {
-    this.#all.length = 0;
-    this.#next = 0;
+    this.at.length = this.from = this.to = 0;
   }
 
-  push(item: T): void {
-    this.#all.push(item);
+  push(at: number): void {
+    this.at.push(at);
   }
 
-  take(): T | undefined {
-    return this.#all[this.#next++];
-  }
-
-  takeBefore(end: number): readonly T[] {
-    const from = this.#next;
-    while (this.#next < this.#all.length && this.placeOf(this.#all[this.#next]!) < end) {
-      this.#next++;
-    }
-    return from === this.#next ? none : this.#all.slice(from, this.#next);
+  /** Goes on to those before `end` that weren't taken yet. */
+  takeBefore(end: number): void {
+    this.from = this.to;
+    while (this.to < this.at.length && this.at[this.to]! < end) this.to++;
   }
 }
-
-const none: readonly never[] = [];

@@ -15,10 +15,10 @@
 import { Buffer } from "node:buffer";
 import { limits } from "../../shared/limits.ts";
 import type { ClockSync, LogRecord } from "../../shared/record.ts";
-import { recordPart } from "../event.ts";
+import { recordHead, recordRest } from "../event.ts";
 import type { Extracted, Rule } from "../rule.ts";
 import type { BlockDigest, BlockKind, Find, FrameDigest, Sync } from "./digest.ts";
-import { copyHashed, type Text } from "./words.ts";
+import { copyHashed, type Text } from "../sieve/words.ts";
 
 const kinds: readonly BlockKind[] = ["plain", "exact", "raw"];
 const headNumbers = 4;
@@ -68,7 +68,7 @@ export class DigestWriter {
     kind: BlockKind,
     header: Pick<BlockDigest, "recvUs" | "first" | "last" | "count">,
     offset: number,
-    ends?: Pick<BlockDigest, "firstUsec" | "lastUsec">,
+    ends: Pick<BlockDigest, "firstUsec" | "lastUsec">,
   ): void {
     this.#reserve(blockNumbers);
     const { numbers } = this;
@@ -82,8 +82,8 @@ export class DigestWriter {
     numbers[at++] = header.last;
     numbers[at++] = header.count;
     numbers[at++] = offset;
-    numbers[at++] = ends?.firstUsec ?? 0;
-    numbers[at++] = ends?.lastUsec ?? 0;
+    numbers[at++] = ends.firstUsec;
+    numbers[at++] = ends.lastUsec;
     numbers[at++] = 0;
     numbers[at++] = 0;
     numbers[at++] = 0;
@@ -107,31 +107,46 @@ export class DigestWriter {
     this.byteLength += wholeWords(end - start);
   }
 
-  sync(line: number, { seq, usec }: LogRecord, { wallUs, synced }: ClockSync): void {
+  sync(
+    line: number,
+    { seq, usec }: Pick<LogRecord, "seq" | "usec">,
+    { wallUs, synced }: ClockSync,
+  ): void {
     this.#reserve(syncNumbers);
     const { numbers } = this;
     numbers[this.#block + syncsAt]!++;
-    numbers[this.length++] = line;
-    numbers[this.length++] = seq;
-    numbers[this.length++] = usec;
-    numbers[this.length++] = wallUs;
-    numbers[this.length++] = synced ? 1 : 0;
+    let at = this.length;
+    numbers[at++] = line;
+    numbers[at++] = seq;
+    numbers[at++] = usec;
+    numbers[at++] = wallUs;
+    numbers[at++] = synced ? 1 : 0;
+    this.length = at;
   }
 
-  find(rule: number, line: number, record: LogRecord, extracted: Extracted): void {
+  /** `text` is the record's, unescaped. */
+  find(
+    rule: number,
+    line: number,
+    record: Pick<LogRecord, "seq" | "usec" | "prio">,
+    { labels, value, text }: Extracted & { text: string },
+  ): void {
     this.#reserve(findNumbers);
-    const labels = JSON.stringify(extracted.labels);
-    const part = recordPart(record, extracted, labels);
+    const labelsJson = JSON.stringify(labels);
+    const head = recordHead(record);
+    const rest = recordRest(labelsJson, value, text);
     const { numbers } = this;
     numbers[this.#block + findsAt]!++;
-    numbers[this.length++] = line;
-    numbers[this.length++] = rule;
-    numbers[this.length++] = record.usec;
-    numbers[this.length++] = extracted.value ?? NaN;
-    numbers[this.length++] = part.length;
-    numbers[this.length++] = part.indexOf(labels);
-    numbers[this.length++] = labels.length;
-    this.#strings += part;
+    let at = this.length;
+    numbers[at++] = line;
+    numbers[at++] = rule;
+    numbers[at++] = record.usec;
+    numbers[at++] = value ?? NaN;
+    numbers[at++] = head.length + rest.length;
+    numbers[at++] = head.length;
+    numbers[at++] = labelsJson.length;
+    this.length = at;
+    this.#strings += head + rest;
   }
 
   end(): void {

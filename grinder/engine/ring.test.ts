@@ -9,7 +9,8 @@ const frame = (text: string) => ({ bytes: Buffer.from(text), textBytes: 10 * tex
 function digestOf(strings: string): DigestWriter {
   const digest = new DigestWriter();
   digest.begin();
-  digest.block("exact", { recvUs: 1, first: 2, last: 3, count: 4 }, 5);
+  const ends = { firstUsec: 0, lastUsec: 0 };
+  digest.block("exact", { recvUs: 1, first: 2, last: 3, count: 4 }, 5, ends);
   digest.text(Buffer.from(strings), 0, strings.length);
   digest.end();
   return digest;

@@ -4,7 +4,7 @@ import { parseBlockHeader } from "../../shared/block.ts";
 import { parseRecord } from "../../shared/record.ts";
 import { seededRandom } from "../../tests/fleet/random.ts";
 import { HeaderScan, recordBefore, RecordScan } from "./scan.ts";
-import { textOf } from "./words.ts";
+import { textOf } from "../sieve/words.ts";
 
 const random = seededRandom(20261122);
 const below = (n: number) => Math.floor(random() * n);

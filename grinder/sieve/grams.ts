@@ -78,10 +78,18 @@ export class GramRates {
     // What is counted nowhere is undefined, and taken for 0.
     this.#grams = new Uint32Array(sample.length === 0 ? 0 : 1 << countBits);
     this.#slots = new Uint32Array(sample.length === 0 ? 0 : firstSize);
-    for (let i = 0; i + 4 <= sample.length; i++) {
-      const gram = gramOf(sample[i]!, sample[i + 1]!, sample[i + 2]!, sample[i + 3]!);
-      this.#grams[countSlot(gram)]!++;
-      this.#slots[firstSlot(gram)]!++;
+    this.#count(sample);
+  }
+
+  /** From byte to byte a gram loses its first one and gains one at its end. */
+  #count(sample: Uint8Array): void {
+    const [grams, slots] = [this.#grams, this.#slots];
+    let gram = 0;
+    for (let i = 0; i < sample.length; i++) {
+      gram = gram >>> 8 | sample[i]! << 24;
+      if (i < 3) continue;
+      grams[countSlot(gram)]!++;
+      slots[firstSlot(gram)]!++;
     }
   }
 

@@ -40,9 +40,17 @@ const nothing: Texts = [""];
 /** Something of which nothing is known, perhaps empty. */
 const anything: Language = { head: nothing, tail: nothing, sets: [] };
 
+/** A rule is planned with and without a sample. */
+const known = new WeakMap<Rule, readonly string[][]>();
+
 /** Required sets of a rule, each of which the sieve can look for; none if it must see every record. */
-export function requiredSets(rule: Rule): string[][] {
-  return distinct(distinct(setsOf(rule)).map(storedParts).filter(isUsable));
+export function requiredSets(rule: Rule): readonly string[][] {
+  let sets = known.get(rule);
+  if (!sets) {
+    sets = distinct(distinct(setsOf(rule)).map(storedParts).filter(isUsable));
+    known.set(rule, sets);
+  }
+  return sets;
 }
 
 function setsOf(rule: Rule): readonly Texts[] {

@@ -6,7 +6,6 @@
 import { Buffer } from "node:buffer";
 import { limits } from "../../shared/limits.ts";
 
-const newline = 0x0a;
 const space = 0x20;
 const comma = 0x2c;
 const dot = 0x2e;
@@ -58,18 +57,6 @@ export function recordTextStart(bytes: Uint8Array, at: number, end: number): num
   if (length === 0 || length > 4 || length === 1 && isMetaFlag(bytes[flag]!)) return -1;
   while (next < end && bytes[next] !== semicolon) next++;
   return next === end ? -1 : next + 1;
-}
-
-/** Where the line ends that `at` is in: at its newline, or at the end of the text. */
-export function lineEnd(bytes: Uint8Array, at: number, length: number): number {
-  while (at < length && bytes[at] !== newline) at++;
-  return at;
-}
-
-/** Where the line begins that `at` is in. */
-export function lineStart(bytes: Uint8Array, at: number): number {
-  while (at > 0 && bytes[at - 1] !== newline) at--;
-  return at;
 }
 
 /** What frames are read by as byte strings: a view, no copy. */

@@ -7,9 +7,9 @@ const newline = 10;
 const newlines = 0x0a0a_0a0a;
 const low7 = 0x7f7f_7f7f;
 
-/** The bit 7 of each byte of a word that is a newline. */
-function newlineBits(word: number): number {
-  const x = word ^ newlines;
+/** The bit 7 of each byte of a word that is the byte four times in `pattern`. */
+function equalBits(word: number, pattern: number): number {
+  const x = word ^ pattern;
   return ~(((x & low7) + low7) | x | low7);
 }
 
@@ -25,14 +25,20 @@ export function textOf(bytes: Uint8Array): Text {
 }
 
 /** Where the first newline stands, at or behind a place; `end` if there is none before that. */
-export function newlineFrom({ bytes, words }: Text, start: number, end: number): number {
+export function newlineFrom(text: Text, start: number, end: number): number {
+  return byteFrom(text, newline, start, end);
+}
+
+/** The same of any byte that is below 0x80. */
+export function byteFrom({ bytes, words }: Text, byte: number, start: number, end: number): number {
+  const pattern = Math.imul(byte, 0x0101_0101);
   let at = start;
-  for (; (at & 3) !== 0 && at < end; at++) if (bytes[at] === newline) return at;
+  for (; (at & 3) !== 0 && at < end; at++) if (bytes[at] === byte) return at;
   for (; at + 4 <= end; at += 4) {
-    const bits = newlineBits(words[at >> 2]!);
+    const bits = equalBits(words[at >> 2]!, pattern);
     if (bits !== 0) return at + ((31 - Math.clz32(bits & -bits)) >> 3);
   }
-  for (; at < end; at++) if (bytes[at] === newline) return at;
+  for (; at < end; at++) if (bytes[at] === byte) return at;
   return end;
 }
 
@@ -41,7 +47,7 @@ export function lineStart({ bytes, words }: Text, start: number, end: number): n
   let at = end;
   for (; (at & 3) !== 0 && at > start; at--) if (bytes[at - 1] === newline) return at;
   for (; at - 4 >= start; at -= 4) {
-    const bits = newlineBits(words[(at >> 2) - 1]!);
+    const bits = equalBits(words[(at >> 2) - 1]!, newlines);
     if (bits !== 0) return at - (Math.clz32(bits) >> 3);
   }
   for (; at > start; at--) if (bytes[at - 1] === newline) return at;
