@@ -4,6 +4,7 @@
  *
  *     {"boot":"this boot","died":{"boot":"...","position":{...}}}
  */
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { DurableJson } from "../shared/durable_json.ts";
 import type { Position } from "./checkpoint.ts";
@@ -34,7 +35,16 @@ export async function diedBoot(
   if (known?.boot === boot) return known.died;
   const died = diedBefore(boot, known?.boot, position);
   await file.save({ boot, died });
+  await syncFolder(state);
   return died;
+}
+
+/** A file that was renamed may have its old name again after a panic, up to then: this one is written once. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, "r");
+    await folder.sync().finally(() => folder.close());
+  } catch { /* that nothing can be saved has been said */ }
 }
 
 function diedBefore(

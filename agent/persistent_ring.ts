@@ -29,7 +29,7 @@ export interface KmsgSources {
 export function openKmsgSources(options: KmsgSourcesOptions): KmsgSources {
   const { openRing, boot, position } = options;
   const ended = position?.boot === boot ? undefined : position;
-  const stretches = scanRing(openRing(), ended?.hash);
+  const stretches = scanRing(openRing(), ended);
   const current = stretches.pop();
   const source = new KmsgSource({
     ...options,
@@ -39,7 +39,7 @@ export function openKmsgSources(options: KmsgSourcesOptions): KmsgSources {
   const ringSurvived = stretches.length > 0;
   // They were shipped before anything of this boot was.
   if (position?.boot === boot) return { old: [], current: source, ringSurvived };
-  const found = stretches.findLastIndex(({ found }) => found !== undefined);
+  const found = foundIn(stretches, ended);
   const old = stretches.slice(Math.max(found, 0)).flatMap((stretch, index, left) => {
     if (index === 0 && found >= 0) return goOn(openRing, stretch, position!);
     if (index < left.length - 1) return [unknownBoot(openRing, stretch)];
@@ -66,7 +66,7 @@ const fallsBackUs = 1e6;
 /** A boot's first record is stamped 0 or soon after: later, a clock was set back. */
 const beginsUsMax = 10e6;
 
-function scanRing(ring: Ring, hash: string | undefined): Stretch[] {
+function scanRing(ring: Ring, wanted: Position | undefined): Stretch[] {
   const stretches: Stretch[] = [];
   const visit = (record: LogRecord) => {
     const { seq, usec } = record;
@@ -77,13 +77,24 @@ function scanRing(ring: Ring, hash: string | undefined): Stretch[] {
     }
     stretch.last = seq;
     stretch.maxUsec = Math.max(stretch.maxUsec, usec);
-    if (hash !== undefined && recordHash(record) === hash) stretch.found = seq;
+    if (wanted && stretch.found !== wanted.seq && isSame(record, wanted)) stretch.found = seq;
   };
   for (let read = ring.next(); read.kind !== "empty"; read = ring.next()) {
     if (read.kind === "record") forEachRecord(read.text, visit, () => {});
   }
   ring.close();
   return stretches;
+}
+
+/** Before its clock runs each boot of a kernel says the same: those lines are known by their seq alone. */
+function isSame(record: LogRecord, { seq, hash }: Position): boolean {
+  return (record.usec > 0 || record.seq === seq) && recordHash(record) === hash;
+}
+
+/** Which stretch has the checkpoint's record; if there are two, the one that wasn't numbered anew. */
+function foundIn(stretches: Stretch[], wanted: Position | undefined): number {
+  const exact = stretches.findIndex(({ found }) => found !== undefined && found === wanted?.seq);
+  return exact >= 0 ? exact : stretches.findLastIndex(({ found }) => found !== undefined);
 }
 
 function beginsBoot({ prio, usec, text }: LogRecord, { maxUsec }: Stretch): boolean {

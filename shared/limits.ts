@@ -224,6 +224,10 @@ export const limits = {
   kmsgReadBytes: 8 * KiB,
   /** Dumps of dead boots read at one start: some ramoops regions of the usual 1 MiB. */
   pstoreBytesMax: 16 * MiB,
+  /** Lines of one dump, each an object: as many as its bytes may hold of 80. The rest comes in large pieces. */
+  pstoreLinesMax: 200_000,
+  /** What a line costs in memory at least, whatever is in it. */
+  pstoreLineBytesMin: 96,
   /** Dumps that are looked at, the newest; a crash loop under systemd leaves them all. */
   pstoreFilesMax: 1_000,
   /** Dumps that are remembered as shipped: those that are looked at, and as many that were. */

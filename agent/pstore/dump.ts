@@ -46,7 +46,7 @@ export interface Dump {
 
 /** The kernel's own bytes are ASCII; a flipped one makes a line of it. */
 const header =
-  /^(?:====\d{1,12}\.\d{1,9}-[CD]\n)?(?:([ -~]{1,40})#(\d{1,9}) Part(\d{1,9})(?:\n|$))?/;
+  /^(?:====\d{1,12}\.\d{1,9}(?:-[CD])?\n)?(?:([ -~]{1,40})#(\d{1,9}) Part(\d{1,9})(?:\n|$))?/;
 const notice =
   /\n(?:ECC: )?(?:No errors detected|(\d+ Corrected bytes, (\d+) unrecoverable blocks))\n?$/;
 const prefix =
@@ -61,10 +61,17 @@ export function parseDump(kind: DumpKind, bytes: Uint8Array): Dump {
   const [head, reason = "", count, part] = header.exec(text)!;
   const said = notice.exec(text);
   const body = text.slice(head.length, said ? Math.max(said.index, head.length) : undefined);
-  const lines = body.split("\n").flatMap(pieces).map((line) => parseLine(kind, line));
+  const lines = splitLines(body).flatMap(pieces).map((line) => parseLine(kind, line));
   inheritTimes(lines);
   const dump = { kind, reason, count: Number(count ?? 0), part: Number(part ?? 1), lines };
   return Number(said?.[2] ?? 0) > 0 ? { ...dump, damage: said![1]! } : dump;
+}
+
+/** What comes behind too many lines to be kept apart is one, with newlines in it. */
+function splitLines(body: string): string[] {
+  const lines = body.split("\n", limits.pstoreLinesMax);
+  const end = lines.reduce((end, line) => end + line.length + 1, 0);
+  return end < body.length ? [...lines, body.slice(end)] : lines;
 }
 
 /** A line in pieces that fit a frame however they are escaped; nothing of one that holds nothing. */

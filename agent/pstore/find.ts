@@ -5,12 +5,9 @@ import { dirname, join } from "node:path";
 import { limits } from "../../shared/limits.ts";
 import { type DumpKind, parseDump } from "./dump.ts";
 import type { DatedDump } from "./join.ts";
-import type { DumpFile, Shipped } from "./shipped.ts";
+import type { DumpFile, KnownDump, Shipped } from "./shipped.ts";
 
-export interface FoundDump extends DatedDump, DumpFile {
-  /** Of the file's content. */
-  hash: string;
-}
+export type FoundDump = DatedDump & KnownDump;
 
 /** `.enc.z` is what the kernel couldn't decompress. systemd's dmesg.txt repeats what the others say. */
 const dumpName = /^(dmesg|console|pmsg)-[\w.:-]+?(\.enc\.z)?$/;
@@ -74,7 +71,7 @@ function readFiles(files: DumpFile[], report: (text: string) => void): FoundDump
     }
     try {
       const dump = readDump(file);
-      bytesLeft -= file.size;
+      bytesLeft -= Math.max(file.size, dump.lines.length * limits.pstoreLineBytesMin);
       found.push(dump);
       if (dump.damage) report(`${file.path} is damaged: ${dump.damage}`);
     } catch (error) {

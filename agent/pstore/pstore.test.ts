@@ -13,12 +13,12 @@ import {
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { limits } from "../../shared/limits.ts";
-import { escapeText, type LogRecord } from "../../shared/record.ts";
+import { escapeText, formatRecord, type LogRecord, parseGap } from "../../shared/record.ts";
 import { FakeNetwork } from "../../tests/fake_network.ts";
 import { FakeClock, TemporaryFolder } from "../../tests/fixtures.ts";
 import { runPipeline } from "../pipeline.ts";
 import { recordHash } from "../checkpoint.ts";
-import { type Died, openPstore, type PstoreOptions, type PstoreTail } from "./pstore.ts";
+import { type Died, type LastWords, openPstore, type PstoreOptions } from "./pstore.ts";
 
 const golden = join(import.meta.dirname!, "golden");
 const kernel = "sys/fs/pstore";
@@ -61,20 +61,20 @@ class Machine implements Disposable {
       .filter((path) => /ramoops|efi/.test(path)).sort();
   }
 
-  open(died?: Died, more: Partial<PstoreOptions> = {}): PstoreTail[] {
+  open(died?: Died, more: Partial<PstoreOptions> = {}): LastWords[] {
     this.reports = [];
     const report = (text: string) => void this.reports.push(text);
     return openPstore({ root: this.folder.path, state: this.state, died, report, ...more });
   }
 }
 
-async function readAll(tail: PstoreTail): Promise<LogRecord[]> {
+async function readAll(tail: LastWords): Promise<LogRecord[]> {
   const all: LogRecord[] = [];
   for (let some = await tail.read(); some; some = await tail.read()) all.push(...some);
   return all;
 }
 
-async function textsOf(tails: PstoreTail[]): Promise<string[][]> {
+async function textsOf(tails: LastWords[]): Promise<string[][]> {
   return await Promise.all(
     tails.map(async (tail) => (await readAll(tail)).map(({ text }) => text)),
   );
@@ -85,6 +85,8 @@ function died(prio: number, usec: number, text: string): Died {
   const hash = recordHash({ prio, usec, text: escapeText(text) });
   return { boot: "boot-1", position: { boot: "boot-1", stream: "boot-1", seq: 1, hash } };
 }
+
+const lostText = "logmill: what came next in this boot is lost";
 
 const dump = (texts: string[], head = "Panic#1 Part1") =>
   `${head}\n` +
@@ -136,8 +138,8 @@ describe("the last words of a boot", () => {
     using machine = new Machine();
     machine.write(`${kernel}/dmesg-ramoops-0`, dump(["a", "b"]));
     const tails = machine.open(died(6, 5, "overwritten long before"));
-    expect(tails.map(({ boot }) => boot)).toEqual(["boot-1"]);
-    expect(await textsOf(tails)).toEqual([["a", "b"]]);
+    expect(tails.map(({ boot }) => boot)).toEqual(["boot-1", "boot-1"]);
+    expect(await textsOf(tails)).toEqual([[lostText], ["a", "b"]]);
   });
 
   test("are of an unknown boot where nothing is known, or another one is known to have died", () => {
@@ -145,7 +147,8 @@ describe("the last words of a boot", () => {
     machine.golden("dmesg-ramoops-0");
     expect(machine.open()[0]!.boot).toMatch(/^unknown-[0-9a-f]{24}$/);
     // All of this boot is there from its first record on, but not the acknowledged one.
-    expect(machine.open(died(6, 5, "of an earlier boot"))[0]!.boot).toMatch(/^unknown-/);
+    const tails = machine.open(died(6, 5, "of an earlier boot"));
+    expect(tails.map(({ boot }) => boot.slice(0, 8))).toEqual(["boot-1", "unknown-"]);
   });
 
   test("that came through before the end make no stream, and are gone", () => {
@@ -173,6 +176,80 @@ describe("the last words of a boot", () => {
     tails[0]!.shipped();
     expect(machine.files().length).toBe(2);
     expect(machine.open()).toEqual([]);
+  });
+});
+
+describe("the end of a boot that died", () => {
+  const known = died(6, 10_000_000, "a");
+  const ofDied = (tails: LastWords[]) => tails.filter(({ boot }) => boot === "boot-1");
+
+  test("is said to be lost where it left nothing, in its own stream and behind what is known", async () => {
+    using machine = new Machine();
+    const [lost, ...others] = machine.open(known);
+    expect(others).toEqual([]);
+    expect([lost!.boot, lost!.source, lost!.stream, lost!.over])
+      .toEqual(["boot-1", "kmsg", "boot-1", true]);
+    const [record] = await readAll(lost!);
+    expect(formatRecord(record!))
+      .toBe(`4,2,0,g,first=2,last=?,count=0,cause=lost;${lostText}\n`);
+    expect(parseGap(record!)).toEqual({ first: 2, last: "?", count: 0, cause: "lost" });
+  });
+
+  test("is said to be lost from its first record on where nothing was ever acknowledged", async () => {
+    using machine = new Machine();
+    const [record] = await readAll(machine.open({ boot: "boot-1" })[0]!);
+    expect(parseGap(record!)).toMatchObject({ first: 0, last: "?" });
+  });
+
+  test("is said to be lost once, and again as long as that isn't acknowledged", async () => {
+    using machine = new Machine();
+    const [stopped] = machine.open(known);
+    stopped!.close();
+    expect(await readAll(stopped!)).toEqual([]);
+    stopped!.shipped();
+    const [again] = machine.open(known);
+    expect((await readAll(again!)).length).toBe(1);
+    again!.shipped();
+    expect(machine.open(known)).toEqual([]);
+    expect(machine.open({ boot: "boot-2" }).length).toBe(1);
+  });
+
+  test("isn't lost where the dump goes on from the acknowledged record, also at the next start", () => {
+    using machine = new Machine();
+    machine.write(`${kernel}/dmesg-ramoops-0`, dump(["a", "b"]));
+    const tails = machine.open(known);
+    expect(tails.map(({ source }) => source)).toEqual(["pstore"]);
+    tails[0]!.shipped();
+    expect(machine.open(known)).toEqual([]);
+  });
+
+  test("isn't lost where all of it came through before, also at the next start", () => {
+    using machine = new Machine();
+    machine.write(`${kernel}/dmesg-ramoops-0`, dump(["a"]));
+    expect(machine.open(known)).toEqual([]);
+    expect(machine.files()).toEqual([]);
+    expect(machine.open(known)).toEqual([]);
+  });
+
+  test("isn't lost where nothing was acknowledged and the dump begins with the boot", () => {
+    using machine = new Machine();
+    machine.golden("dmesg-ramoops-0");
+    const tails = ofDied(machine.open({ boot: "boot-1" }));
+    expect(tails.map(({ source }) => source)).toEqual(["pstore"]);
+  });
+
+  test("is lost before a dump that begins later, with the time of the dump", async () => {
+    using machine = new Machine();
+    machine.write(`${kernel}/dmesg-ramoops-0`, dump(["c"]));
+    const tails = machine.open(died(6, 5, "overwritten long before"));
+    expect(tails.map(({ source }) => source)).toEqual(["kmsg", "pstore"]);
+    expect((await readAll(tails[0]!))[0]!.usec).toBe(10_000_000);
+  });
+
+  test("is told by the ring where that survived, also once it has forgotten that boot", () => {
+    using machine = new Machine();
+    expect(machine.open(known, { ringSurvived: true })).toEqual([]);
+    expect(machine.open(known)).toEqual([]);
   });
 });
 
@@ -280,9 +357,10 @@ describe("dumps of several boots", () => {
     machine.write(`${moved}/5/dmesg-ramoops-0`, dump(["a"]), 1_000);
     machine.write(`${kernel}/dmesg-ramoops-0`, dump(["c"]), 3_000);
     const tails = machine.open({ boot: "boot-1" });
-    expect(await textsOf(tails)).toEqual([["a"], ["b"], ["c"]]);
-    expect(tails.map(({ boot }) => boot.slice(0, 8))).toEqual(["unknown-", "unknown-", "boot-1"]);
-    expect(new Set(tails.map(({ stream }) => stream)).size).toBe(3);
+    expect(await textsOf(tails)).toEqual([[lostText], ["a"], ["b"], ["c"]]);
+    const boots = ["boot-1", "unknown-", "unknown-", "boot-1"];
+    expect(tails.map(({ boot }) => boot.slice(0, 8))).toEqual(boots);
+    expect(new Set(tails.map(({ stream }) => stream)).size).toBe(4);
   });
 
   test("by the thousand come in parts, from start to start, each once", async () => {

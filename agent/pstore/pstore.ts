@@ -1,7 +1,8 @@
 /**
  * The last words of boots that died, as sources: one finite stream for each boot that left dumps. They
  * have no seqs: these are the places in the tail that is shipped. Some of it may be stored as kmsg
- * records already, since acknowledgements can die in the panic; the grinder drops those.
+ * records already, since acknowledgements can die in the panic; the grinder drops those. Where the boot
+ * that died left nothing, or not all, a gap says so (lost_end.ts).
  */
 import { createHash } from "node:crypto";
 import { unlinkSync } from "node:fs";
@@ -10,9 +11,10 @@ import type { LogRecord } from "../../shared/record.ts";
 import { type Position, recordHash } from "../checkpoint.ts";
 import type { Source } from "../source.ts";
 import type { DumpLine } from "./dump.ts";
-import { findDumps, type FoundDump } from "./find.ts";
+import { findDumps } from "./find.ts";
 import { type BootTail, joinBoots } from "./join.ts";
-import { Shipped } from "./shipped.ts";
+import { LostEnd } from "./lost_end.ts";
+import { endOfBoot, type KnownDump, Shipped } from "./shipped.ts";
 
 export interface PstoreOptions {
   /** In place of `/`, to try it out. */
@@ -39,10 +41,12 @@ const consolePrio = 6;
 const recordLinesMax = 16;
 /** The boot that died last is among the newest. Searching costs hashes, at a start that should be quick. */
 const bootsSearched = 4;
+/** A second or so. What isn't found until then is sent again, and recognised: the newest is looked at first. */
+const hashesMax = 200_000;
 /** Facilities kernel, user, mail and daemon with all levels: what a console line may have been. */
 const priosTried = Array.from({ length: 32 }, (_, prio) => prio);
 
-export class PstoreTail implements Source {
+export class PstoreTail implements LastWords {
   readonly source = "pstore";
   readonly over = true;
   #next = 0;
@@ -68,14 +72,19 @@ export class PstoreTail implements Source {
     this.#next = this.lines.length;
   }
 
-  /** To be called when all that was read is acknowledged: if that is all, it is never shipped again. */
   shipped(): void {
     if (!this.#cut) this.forget();
   }
 }
 
-/** What boots that died have left and is not shipped yet, oldest first. */
-export function openPstore(options: PstoreOptions): PstoreTail[] {
+/** What is to be said of boots that are over. */
+export interface LastWords extends Source {
+  /** To be called when all that was read is acknowledged: if that is all, it is never shipped again. */
+  shipped(): void;
+}
+
+/** What boots that died have left and is not shipped yet, oldest first; before it what is lost of them. */
+export function openPstore(options: PstoreOptions): LastWords[] {
   const { root = "/", state, report } = options;
   const kernelFolder = join(root, "sys/fs/pstore");
   const shipped = new Shipped(join(state, "pstore-shipped"), report);
@@ -88,9 +97,11 @@ export function openPstore(options: PstoreOptions): PstoreTail[] {
     joinBoots(dumps.filter((dump) => !passedOver.includes(dump)))
   );
   const own = ownBoot(boots, options.died);
-  return boots.flatMap((boot, index) => {
-    const forget = () => forgetDumps(boot.dumps, kernelFolder, shipped, report);
+  const lost = lostEnd(boots[own], shipped, options);
+  const tails = boots.flatMap((boot, index) => {
     const died = index === own ? options.died : undefined;
+    const ended = died ? [endOfBoot(died.boot)] : [];
+    const forget = () => forgetDumps([...boot.dumps, ...ended], kernelFolder, shipped, report);
     const skip = died ? acknowledged(boot.lines, died.position) : 0;
     // All of it came through before the end: an orderly reboot, as a rule.
     if (skip === boot.lines.length) {
@@ -103,6 +114,29 @@ export function openPstore(options: PstoreOptions): PstoreTail[] {
     const name = died?.boot ?? `unknown-${content}`;
     return [new PstoreTail(name, stream, boot.lines.slice(skip), forget)];
   });
+  return lost ? [lost, ...tails] : tails;
+}
+
+/** That something may be missing behind what is acknowledged of the boot that died; said once. */
+function lostEnd(
+  tail: BootTail | undefined,
+  shipped: Shipped,
+  { died, ringSurvived }: PstoreOptions,
+): LostEnd | undefined {
+  if (!died) return undefined;
+  const end = endOfBoot(died.boot);
+  if (shipped.hasFile(end)) return undefined;
+  const tell = () => shipped.add([end]);
+  // It tells by itself what it has lost, and forgets in time that there was another boot.
+  if (ringSurvived) return void tell();
+  const isWhole = tail &&
+    (died.position ? acknowledged(tail.lines, died.position) > 0 : begins(tail));
+  return isWhole ? undefined : new LostEnd(died, tail?.lines[0]?.usec ?? 0, tell);
+}
+
+/** The dump has its boot from the beginning on. */
+function begins({ dumps, lines }: BootTail): boolean {
+  return dumps[0]!.kind === "dmesg" && lines[0]?.usec === 0 && lines[0].timed;
 }
 
 /** Which of the boots is the one that is known to have died: -1 if none of them can be. */
@@ -114,30 +148,36 @@ function ownBoot(boots: BootTail[], died: Died | undefined): number {
   const newest = boots.at(-1);
   if (found >= 0 || !newest) return found;
   // All of its boot is there, but not the record: it died before any agent ran in it.
-  const isWhole = newest.dumps[0]!.kind === "dmesg" && newest.lines[0]?.usec === 0 &&
-    newest.lines[0].timed;
-  return died.position && isWhole ? -1 : boots.length - 1;
+  return died.position && begins(newest) ? -1 : boots.length - 1;
 }
 
 /** How many of the lines are at or before the record that is acknowledged; 0 if it isn't there. */
 function acknowledged(lines: DumpLine[], position: Position | undefined): number {
   if (!position) return 0;
-  for (let end = lines.length; end > 0; end--) {
-    if (endsRecord(lines, end, position.hash)) return end;
+  const search = { hash: position.hash, hashesLeft: hashesMax };
+  for (let end = lines.length; end > 0 && search.hashesLeft > 0; end--) {
+    if (endsRecord(lines, end, search)) return end;
   }
   return 0;
 }
 
+interface Search {
+  hash: string;
+  hashesLeft: number;
+}
+
 /** A record of several lines stands in a dump line by line, each with the same time. */
-function endsRecord(lines: DumpLine[], end: number, hash: string): boolean {
+function endsRecord(lines: DumpLine[], end: number, search: Search): boolean {
   const { usec, prio } = lines[end - 1]!;
   let text = "";
   for (let at = end - 1; at >= Math.max(0, end - recordLinesMax); at--) {
     const line = lines[at]!;
-    if (line.usec !== usec || line.prio !== prio) return false;
+    // A line without a time is no record's: a kernel that prints times prints one before each.
+    if (!line.timed || line.usec !== usec || line.prio !== prio) return false;
     text = text === "" ? line.text : `${line.text}\\x0a${text}`;
     const prios = prio === undefined ? priosTried : [prio];
-    if (prios.some((tried) => recordHash({ prio: tried, usec, text }) === hash)) return true;
+    search.hashesLeft -= prios.length;
+    if (prios.some((tried) => recordHash({ prio: tried, usec, text }) === search.hash)) return true;
   }
   return false;
 }
@@ -148,7 +188,7 @@ function recordOf({ prio = consolePrio, usec, fields, text }: DumpLine, seq: num
 
 /** Remembered first: what can't be deleted must not come again. */
 function forgetDumps(
-  dumps: FoundDump[],
+  dumps: KnownDump[],
   kernelFolder: string,
   shipped: Shipped,
   report: (text: string) => void,

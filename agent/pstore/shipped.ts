@@ -1,7 +1,9 @@
 /**
  * Which dumps have been shipped, kept across restarts, since some can't be deleted: a text file, a line
- * `HASH SIZE MTIME_MS PATH` for each, the newest last.
+ * `HASH SIZE MTIME_MS PATH` for each, the newest last. In the same form, `HASH 0 0 boot:BOOT`, stands that
+ * all has been said that can be said of a boot's end.
  */
+import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { limits } from "../../shared/limits.ts";
 
@@ -9,6 +11,11 @@ export interface DumpFile {
   path: string;
   size: number;
   mtimeMs: number;
+}
+
+export interface KnownDump extends DumpFile {
+  /** Of the file's content. */
+  hash: string;
 }
 
 export class Shipped {
@@ -39,7 +46,7 @@ export class Shipped {
   }
 
   /** Remembers dumps; when it returns that is on disk, or it was said that it can't be. */
-  add(files: Array<DumpFile & { hash: string }>): void {
+  add(files: KnownDump[]): void {
     for (const file of files) this.#renew(fileKey(file), file.hash);
     const lines = [...this.#hashes].slice(-limits.pstoreRememberedMax);
     try {
@@ -69,6 +76,12 @@ export class Shipped {
     this.#hashes.delete(key);
     this.#hashes.set(key, hash);
   }
+}
+
+/** What stands for the end of a boot, as if it were a dump. */
+export function endOfBoot(boot: string): KnownDump {
+  const hash = createHash("sha256").update(boot).digest("hex").slice(0, 24);
+  return { path: `boot:${boot}`, size: 0, mtimeMs: 0, hash };
 }
 
 function fileKey({ size, mtimeMs, path }: DumpFile): string {
