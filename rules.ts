@@ -541,6 +541,29 @@ export default [
     },
   ),
 
+  // What deploy/device/probe.sh measures, like dns_latency.
+  rule(
+    "ping_latency",
+    /probe: ping server=(?<server>[\w.:-]{1,64}) ms=(?<ms>\d{1,6}(?:\.\d{1,6})?)/,
+    {
+      labels: ["server"],
+      value: "ms",
+      device: ["city"],
+      yes: ["probe: ping server=192.0.2.1 ms=12.345", "probe: ping server=gw.example.org ms=8"],
+      no: ["probe: ping server=192.0.2.1 error=timeout", "probe: dns server=192.0.2.1 ms=12.3"],
+    },
+  ),
+
+  rule("ping_failure", /probe: ping server=(?<server>[\w.:-]{1,64}) error=/, {
+    labels: ["server"],
+    device: ["city"],
+    yes: [
+      "probe: ping server=192.0.2.1 error=timeout",
+      "probe: ping server=2001:db8::1 error=timeout",
+    ],
+    no: ["probe: ping server=192.0.2.1 ms=12.345", "probe: dns server=192.0.2.53 error=failed"],
+  }),
+
   rule(
     "ping_rtt",
     /bytes from (?<target>[\w.:-]{1,64}?)(?: \([\w.:]{2,46}\))?: (?:icmp_)?seq=\d{1,9} ttl=\d{1,3} time=(?<ms>\d{1,6}(?:\.\d{1,6})?) ms/,

@@ -8,6 +8,8 @@ Usage: logmill-agent [run] [OPTIONS]         ship this machine's logs until it i
        logmill-agent identity [OPTIONS]      make this device's key; print its thumbprint
        logmill-agent token [OPTIONS]         print a token for curl, good for five minutes
        logmill-agent status [OPTIONS]        what the running agent does, in plain words
+       logmill-agent doctor [OPTIONS]        what would survive a panic of this machine, and what to
+                                             change; status 1 if something would be lost
        logmill-agent logos NAME [BURST] [DAY] [-- CMD ARGS...]
                                              put a program's lines into the kernel's log
        logmill-agent omprog [OPTIONS]        take rsyslog's messages (its module omprog)`;
@@ -77,6 +79,11 @@ export const options = {
     default: limits.diskQueueBytesMax,
     help: "the most that --spool takes, for each source",
   },
+  "spool-eager": {
+    type: "flag",
+    unit: "",
+    help: "write each record to --spool at once: for memory that survives a reset, not for flash",
+  },
   "max-rate": {
     type: "number",
     unit: "bytes/s",
@@ -94,7 +101,13 @@ export const options = {
     default: "/",
     help: "the root below which dumps are looked for",
   },
-  json: { type: "flag", unit: "", help: "status: as JSON" },
+  root: {
+    type: "text",
+    unit: "folder",
+    default: "/",
+    help: "doctor: the machine's files are below it, in place of this one's",
+  },
+  json: { type: "flag", unit: "", help: "status, doctor: as JSON" },
 } satisfies Record<string, OptionSpec>;
 
 export type AgentOptions = Values<typeof options>;

@@ -7,9 +7,12 @@
  * | all is well, or a short outage | to the pipeline, when it asks; nothing to the disk | the source |
  * | spooling: offline for a minute, and memory is full | to the queue, until that is read to its end | the queue |
  * | the disk fails, or can make no room | nowhere: it isn't read | the queue to its end, the source |
+ * | eager | to the queue, at once | the queue |
  *
  * So the order is kept: what memory has, then the queue, then what is new. Memory holds the beginning of
  * an outage, as ever (outbox.ts); what a kill takes from it are records that the disk never had.
+ * An eager spool is for memory that survives a reset, and wears out nothing: what a kill or a reset takes
+ * are records that weren't read yet.
  */
 import { limits } from "../shared/limits.ts";
 import type { LogRecord } from "../shared/record.ts";
@@ -22,6 +25,8 @@ import { Unbroken } from "./unbroken.ts";
 export interface DiskSpoolOptions {
   queue: SpoolQueue;
   clock: Pick<Clock, "monotonicMs" | "sleep">;
+  /** Each record goes over the disk, at once. Where the disk fails, the pipeline reads the source. */
+  eager?: boolean;
   /** Told of changes of state. Not to be shipped. */
   report?: (text: string) => void;
 }
@@ -38,6 +43,11 @@ export class DiskSpool implements Source {
   #writing = false;
   #appending: Promise<boolean> | undefined;
   #appends = 0;
+  /** Resolves at the next append, or when there will be none. */
+  #moved = Promise.withResolvers<void>();
+  /** Resolves when the pipeline has read all that is queued, or has no room itself. */
+  #wanted = Promise.withResolvers<void>();
+  #pipelineFull = false;
   /** When the queue didn't take something. */
   #refusedMs: number | undefined;
   #reported = false;
@@ -62,7 +72,9 @@ export class DiskSpool implements Source {
   }
 
   async read(): Promise<LogRecord[] | undefined> {
+    this.#pipelineFull = false;
     for (;;) {
+      if (this.options.eager) this.#mayWrite();
       const queued = this.#spooling ? await this.#queued() : undefined;
       if (queued) return this.#unbroken.pass(queued);
       if (this.#spooling) continue;
@@ -79,9 +91,10 @@ export class DiskSpool implements Source {
    */
   safe(offlineMs: number): boolean {
     const wanted = this.#spooling || offlineMs > limits.diskSpoolAfterMs;
-    if (wanted && !this.#writing && this.#mayTry()) void this.#write();
-    return this.#writing || (this.#ended && this.#held.length === 0) ||
-      (this.inner.safe?.(offlineMs) ?? true);
+    if (wanted) this.#mayWrite();
+    this.#pipelineFull = true;
+    this.#wanted.resolve();
+    return this.#writing || this.#done || (this.inner.safe?.(offlineMs) ?? true);
   }
 
   /** The record `seq` and all before it are durable at a receiver: resolves when that is on disk. */
@@ -96,19 +109,34 @@ export class DiskSpool implements Source {
 
   /** The next of the queue. Undefined if there is none now; at its end spooling is over. */
   async #queued(): Promise<LogRecord[] | undefined> {
-    const [appends, settled] = [this.#appends, !this.#appending];
+    const [appends, settled, moved] = [this.#appends, !this.#appending, this.#moved.promise];
     const entry = await this.options.queue.appended.read();
     if (entry) return entry.records;
+    if (this.options.eager && this.#writing) {
+      this.#wanted.resolve();
+      await moved;
+      return undefined;
+    }
     // What was on its way to the disk meanwhile comes before what is new.
     if (settled && appends === this.#appends) this.#spooling = false;
     else await this.#appending;
     return undefined;
   }
 
+  /** All that there was is with the queue or with the pipeline. */
+  get #done(): boolean {
+    return this.#ended && this.#held.length === 0;
+  }
+
+  #mayWrite(): void {
+    if (!this.#writing && !this.#done && this.#mayTry()) void this.#write();
+  }
+
   /** Takes from the source to the queue until that is read to its end, or takes no more. */
   async #write(): Promise<void> {
     this.#writing = this.#spooling = true;
-    while (this.#spooling && !(this.#ended && this.#held.length === 0)) {
+    while (this.#spooling && !this.#done) {
+      if (this.options.eager) await this.#isWanted();
       await this.#gather();
       if (!this.#spooling || this.#held.length === 0) continue;
       this.#appends++;
@@ -116,14 +144,29 @@ export class DiskSpool implements Source {
       const isDurable = await this.#appending;
       this.#appending = undefined;
       if (!isDurable) break;
+      this.#tellMoved();
     }
     this.#writing = false;
+    this.#tellMoved();
+  }
+
+  /** While the pipeline reads, the queue is no further: else a burst would evict what memory has room for. */
+  async #isWanted(): Promise<void> {
+    if (!this.#pipelineFull) await this.#wanted.promise;
+    this.#wanted = Promise.withResolvers();
+  }
+
+  #tellMoved(): void {
+    this.#moved.resolve();
+    this.#moved = Promise.withResolvers<void>();
   }
 
   /** Each append is a sync, and wears flash: what comes within a while goes together. */
   async #gather(): Promise<void> {
     const wanted = () => this.#spooling && !this.#ended && this.#heldBytes < limits.flushBytes;
     while (wanted() && this.#held.length === 0) await this.#fill();
+    // What came during the last append goes together without that.
+    if (this.options.eager) return;
     const due = this.options.clock.sleep(limits.offlineFlushMs).then(() => "due" as const);
     while (wanted() && await Promise.race([this.#fill(), due]) !== "due");
   }

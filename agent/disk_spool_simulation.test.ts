@@ -19,22 +19,25 @@ const lives = 4;
 /** Records: what the pipeline's memory holds before it has no room. */
 const memoryMax = 60;
 
-test(
-  "records are stored or explained, in order, whatever is full, fails, and is killed",
-  async () => {
-    for (let seed = 1; seed <= seeds; seed++) await simulate(seed);
-  },
-  seeds * 15_000,
-);
+for (const eager of [false, true]) {
+  test(
+    `records of ${eager ? "an eager" : "a"} spool are stored or explained, in order, whatever is ` +
+      "full, fails, and is killed",
+    async () => {
+      for (let seed = 1; seed <= seeds; seed++) await simulate(seed, eager);
+    },
+    seeds * 15_000,
+  );
+}
 
-async function simulate(seed: number): Promise<void> {
+async function simulate(seed: number, eager: boolean): Promise<void> {
   const random = seededRandom(seed);
   const told = new Told();
   /** By stream: what was durable when it was killed. */
   const owed = new Map<string, IntervalSet>();
   let folder = new TemporaryFolder();
   for (let n = 0; n < lives; n++) {
-    await using rig = await Rig.open(folder);
+    await using rig = await Rig.open(folder, bytesMax, eager);
     rig.inner.stream = `s${n}`;
     const life = new Life(rig, told, random);
     await life.run();

@@ -1,5 +1,6 @@
 /** What previous runs left in a spool, as sources: one for each stream, or part of one, oldest first. */
-import type { LogRecord } from "../shared/record.ts";
+import { isMeta, type LogRecord } from "../shared/record.ts";
+import { type Position, recordHash } from "./checkpoint.ts";
 import type { QueueReader } from "./queue_reader.ts";
 import { isSameStream } from "./queue_reader.ts";
 import type { Source, StreamNames } from "./source.ts";
@@ -7,13 +8,19 @@ import type { SpoolQueue } from "./spool_queue.ts";
 import { Unbroken } from "./unbroken.ts";
 
 /**
- * Each is to be shipped to its last acknowledgement before the next is asked for. `boot` is this one's.
+ * Each is to be shipped to its last acknowledgement before the next is asked for. `boot` is this one's;
+ * what `position` says to be acknowledged is left out.
  * Of a stream that still goes on (the kernel's ring) some may be shipped twice: its seqs tell.
  */
-export async function* leftovers(queue: SpoolQueue, boot: string): AsyncGenerator<Leftover> {
+export async function* leftovers(
+  queue: SpoolQueue,
+  boot: string,
+  position?: Position,
+): AsyncGenerator<Leftover> {
   const reader = queue.leftovers;
   for (let names = await reader.names(); names; names = await reader.names()) {
-    yield new Leftover(names, reader, boot);
+    const known = position?.boot === names.boot && position.stream === names.stream;
+    yield new Leftover(names, reader, boot, known ? position.seq : -1);
     // What isn't ordinary, or was refused, is never acknowledged by its seq.
     await reader.settleAll();
   }
@@ -32,6 +39,7 @@ export class Leftover implements Source {
     private readonly names: StreamNames,
     private readonly reader: QueueReader,
     boot: string,
+    private readonly ackedSeq = -1,
   ) {
     this.boot = names.boot;
     this.source = names.source;
@@ -40,9 +48,13 @@ export class Leftover implements Source {
   }
 
   async read(): Promise<LogRecord[] | undefined> {
-    const next = this.#closed ? undefined : await this.reader.names();
-    if (!next || !isSameStream(next, this.names)) return undefined;
-    return this.#unbroken.pass((await this.reader.read())!.records);
+    for (;;) {
+      const next = this.#closed ? undefined : await this.reader.names();
+      if (!next || !isSameStream(next, this.names)) return undefined;
+      const { records } = (await this.reader.read())!;
+      const unknown = records.filter(({ seq, flag }) => isMeta(flag) || seq > this.ackedSeq);
+      if (unknown.length > 0) return this.#unbroken.pass(unknown);
+    }
   }
 
   /** The record `seq` and all before it are durable: resolves when that is on disk. */
@@ -54,4 +66,17 @@ export class Leftover implements Source {
   close(): void {
     this.#closed = true;
   }
+}
+
+/** How far a stream was read before: to what is acknowledged, or to what an eager spool has of it. */
+export async function readBefore(
+  queue: SpoolQueue,
+  names: StreamNames,
+  acked: Position | undefined,
+): Promise<Position | undefined> {
+  const { boot, stream } = names;
+  const left = await queue.lastLeft(names);
+  const known = acked?.boot === boot && acked.stream === stream;
+  if (!left || (known && acked.seq >= left.seq)) return acked;
+  return { boot, stream, seq: left.seq, hash: recordHash(left) };
 }

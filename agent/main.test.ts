@@ -255,6 +255,7 @@ describe("the kernel's log", () => {
       await first.ended;
       const [last, stored] = [position(), records().length];
       const second = start(agent);
+      await until(() => second.output.stderr.includes("shipping"));
       await new Promise((resolve) => setTimeout(resolve, 500));
       second.child.kill("SIGTERM");
       expect((await second.ended).status).toBe(0);

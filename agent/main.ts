@@ -5,6 +5,7 @@ import process from "node:process";
 import { createIdentity, loadIdentity } from "../shared/identity.ts";
 import { signToken } from "../shared/token.ts";
 import { type AgentOptions, commandLine } from "./command_line.ts";
+import { runDoctor } from "./doctor.ts";
 import { runLogos } from "./logos/command.ts";
 import { runOmprog } from "./omprog.ts";
 import { runAgent } from "./run.ts";
@@ -24,6 +25,7 @@ const commands: Record<string, (values: AgentOptions) => Promise<number> | numbe
   identity,
   token,
   status,
+  doctor,
 };
 
 try {
@@ -56,4 +58,8 @@ function status({ run, state, json }: AgentOptions): number {
   });
   process.stdout.write(report.text);
   return report.running ? 0 : 1;
+}
+
+function doctor({ root, state, run, json }: AgentOptions): number {
+  return runDoctor(root, { state, run: run ?? process.env["RUNTIME_DIRECTORY"] }, json);
 }

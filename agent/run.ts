@@ -14,7 +14,7 @@ import { DiskSpool } from "./disk_spool.ts";
 import { diedBoot } from "./died_boot.ts";
 import { FilesFollower } from "./files/follow_files.ts";
 import { bootId, KernelClock } from "./kernel_clock.ts";
-import { Leftover, leftovers } from "./leftovers.ts";
+import { Leftover, leftovers, readBefore } from "./leftovers.ts";
 import { LinesSource } from "./lines.ts";
 import { journaldProblem } from "./logos/journald.ts";
 import { devkmsgProblem, openKmsgWriter } from "./logos/kmsg_writer.ts";
@@ -52,6 +52,9 @@ export async function runAgent(
   const wanted = values.source.length > 0 ? values.source : ["kmsg"];
   const unknown = wanted.find((name) => !["kmsg", "stdin", "none"].includes(name));
   if (unknown) throw new Error(`Cannot ship ${unknown}: a source must be kmsg, stdin or none`);
+  if (values["spool-eager"] && values.spool === undefined) {
+    throw new Error("Cannot use --spool-eager because it needs a folder: give --spool FOLDER");
+  }
   if (wanted.includes("kmsg")) await agent.shipKernelLog();
   if (wanted.includes("stdin")) await agent.shipStdin(stdin);
   if (values.file.length > 0) agent.followFiles();
@@ -101,8 +104,15 @@ class Agent {
   async shipKernelLog(): Promise<void> {
     const { state, pstore } = this.values;
     const checkpoint = this.#kmsgCheckpoint();
-    const position = await checkpoint.load();
-    const died = await diedBoot(state, this.#boot, position, this.say);
+    const acked = await checkpoint.load();
+    const died = await diedBoot(state, this.#boot, acked, this.say);
+    const queue = await this.#openQueue("kmsg");
+    const eager = queue && this.values["spool-eager"] ? queue : undefined;
+    const readOf = (boot: string, position: Position | undefined) =>
+      eager ? readBefore(eager, { boot, source: "kmsg", stream: boot }, position) : position;
+    // What an eager spool has of this boot needn't be read again; what it has of the last one isn't lost.
+    const position = await readOf(this.#boot, acked);
+    if (died) died.position = await readOf(died.boot, died.position);
     const { old, current, ringSurvived } = openKmsgSources({
       openRing,
       boot: this.#boot,
@@ -113,6 +123,8 @@ class Agent {
     });
     const dumps = openPstore({ root: pstore, state, died, ringSurvived, report: this.say });
     const before = (async () => {
+      // What was read before the reset comes before what was found after it.
+      if (eager) await this.#shipLeftovers(eager, checkpoint, acked);
       for (const dump of dumps) {
         await this.#ship(dump);
         dump.shipped();
@@ -120,7 +132,8 @@ class Agent {
       for (const boot of old) await this.#ship(boot, { checkpoint });
     })();
     this.#running.push(before);
-    const source = await this.#spooled(this.#capped(current));
+    if (queue && !eager) this.#running.push(this.#shipLeftovers(queue));
+    const source = this.#over(queue, this.#capped(current));
     this.#start(source, { checkpoint, after: before }, position);
   }
 
@@ -221,25 +234,38 @@ class Agent {
 
   /** With a disk behind it for a long outage, if there is one; what a previous run left is shipped. */
   async #spooled(source: Source): Promise<Source> {
-    const { spool: folder, "spool-bytes": bytesMax } = this.values;
-    if (folder === undefined) return source;
+    const queue = await this.#openQueue(source.source);
+    if (queue) this.#running.push(this.#shipLeftovers(queue));
+    return this.#over(queue, source);
+  }
+
+  async #openQueue(source: string): Promise<SpoolQueue | undefined> {
+    const { spool: folder, "spool-bytes": bytesMax, "spool-eager": eager } = this.values;
+    if (folder === undefined) return undefined;
     try {
-      const path = join(folder, source.source);
-      const queue = await SpoolQueue.open(path, { bytesMax, warn: this.say });
-      const spool = new DiskSpool(source, { queue, clock, report: this.say });
-      this.#running.push(this.#shipLeftovers(queue));
+      const path = join(folder, source);
+      const queue = await SpoolQueue.open(path, { bytesMax, eager, warn: this.say });
       this.#lastly.push(() => queue.close());
-      return spool;
+      return queue;
     } catch (error) {
       this.say(`Cannot spool to ${folder}: ${(error as Error).message}. Memory is all there is.`);
-      return source;
+      return undefined;
     }
   }
 
-  async #shipLeftovers(queue: SpoolQueue): Promise<void> {
-    for await (const left of leftovers(queue, this.#boot)) {
+  #over(queue: SpoolQueue | undefined, source: Source): Source {
+    const eager = this.values["spool-eager"];
+    return queue ? new DiskSpool(source, { queue, clock, eager, report: this.say }) : source;
+  }
+
+  async #shipLeftovers(
+    queue: SpoolQueue,
+    checkpoint?: PipelineOptions["checkpoint"],
+    acked?: Position,
+  ): Promise<void> {
+    for await (const left of leftovers(queue, this.#boot, acked)) {
       if (this.#stopping) break;
-      await this.#ship(left);
+      await this.#ship(left, { checkpoint });
     }
   }
 

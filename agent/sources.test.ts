@@ -191,13 +191,13 @@ sourceContract("an old boot in the ring", {
   openWithHoles: () => oldBoot(withHoles(), 60),
 });
 
-async function spooled(opened: OpenedSource, offlineMs = 0): Promise<OpenedSource> {
+async function spooled(opened: OpenedSource, offlineMs = 0, eager = false): Promise<OpenedSource> {
   const { source, clock } = opened;
   const folder = new TemporaryFolder();
-  const queue = await SpoolQueue.open(folder.path);
-  const spool = new DiskSpool(source, { queue, clock });
+  const queue = await SpoolQueue.open(folder.path, { eager });
+  const spool = new DiskSpool(source, { queue, clock, eager });
   // Memory is full since then.
-  spool.safe(offlineMs);
+  if (!eager) spool.safe(offlineMs);
   const cleanup = async () => {
     await clock.advance(60_000);
     await queue[Symbol.asyncDispose]();
@@ -234,6 +234,11 @@ sourceContract("a source with a disk spool", {
 sourceContract("a source whose records go over the disk", {
   open: (lines) => spooled(kmsg(new FakeRing(5).write(lines), 5), Infinity),
   openWithHoles: () => spooled(kmsg(withHoles(), 2), Infinity),
+});
+
+sourceContract("a source with an eager spool", {
+  open: (lines) => spooled(kmsg(new FakeRing(5).write(lines), 5), 0, true),
+  openWithHoles: () => spooled(kmsg(withHoles(), 2), 0, true),
 });
 
 sourceContract("a stream in the disk queue", {

@@ -11,6 +11,9 @@
  *
  *     FOLDER/evicted.json   [{"to":SEGMENT,...}]: the gaps, each before the segment `to`
  *
+ * An eager spool's is read at once, since memory has it, too: there the oldest of what is read goes first.
+ * Its gap is said only if memory is lost before it is sent: by the next run.
+ *
  * A gap is on disk before the segment goes that it stands for: killed in between, the segment's records
  * are there and explained as well, which says no more than that they are there.
  */
@@ -50,6 +53,8 @@ interface Hole {
 export interface SpoolQueueOptions {
   /** At least `limits.diskSpoolBytesMin`. */
   bytesMax?: number;
+  /** What this run has read goes first when room is short. */
+  eager?: boolean;
   warn?: (text: string) => void;
 }
 
@@ -139,6 +144,20 @@ export class SpoolQueue implements AsyncDisposable {
     });
   }
 
+  /** The last ordinary record of a stream that previous runs left, if there is one: it reads all of it. */
+  async lastLeft(names: StreamNames): Promise<LogRecord | undefined> {
+    let last: LogRecord | undefined;
+    for (let place = this.leftovers.from;;) {
+      const some = (await this.queue.read(place))
+        .filter(({ end }) => end.segment < this.appended.from.segment);
+      if (some.length === 0) return last;
+      for (const entry of some.filter((one) => isSameStream(one.names, names))) {
+        last = entry.records.findLast(({ flag }) => !isMeta(flag)) ?? last;
+      }
+      place = some.at(-1)!.end;
+    }
+  }
+
   /** To be called when a reader's acknowledged place has moved. */
   settle(): Promise<void> {
     const { leftovers, appended } = this;
@@ -176,12 +195,20 @@ export class SpoolQueue implements AsyncDisposable {
    */
   #middle(): number | undefined {
     const closed = this.queue.closedSegments;
-    return closed.slice(closed.length / 2, -1).find((segment) =>
-      [this.leftovers, this.appended].every(({ from, place }) => {
-        const isInPlace = segment === place.segment && place.offset > 0;
-        return segment < from.segment || (segment >= place.segment && !isInPlace);
-      })
-    );
+    return this.#oldestRead(closed) ??
+      closed.slice(closed.length / 2, -1).find((segment) =>
+        [this.leftovers, this.appended].every(({ from, place }) => {
+          const isInPlace = segment === place.segment && place.offset > 0;
+          return segment < from.segment || (segment >= place.segment && !isInPlace);
+        })
+      );
+  }
+
+  /** Of an eager spool, what this run has read: memory has it, too. */
+  #oldestRead(closed: number[]): number | undefined {
+    const { from, place } = this.appended;
+    if (!this.options.eager) return undefined;
+    return closed.find((segment) => segment >= from.segment && segment < place.segment);
   }
 
   async #lostWith(segment: number): Promise<Hole[]> {
@@ -205,7 +232,8 @@ export class SpoolQueue implements AsyncDisposable {
     const holes = this.#holes.filter(({ to }) => to > this.queue.start.segment);
     for (const one of lost) {
       const before = holes.findIndex((hole) =>
-        isSameStream(hole.names, one.names) && !this.#isRead(hole) && hole.to <= segment &&
+        isSameStream(hole.names, one.names) && this.#isRead(hole) === this.#isRead(one) &&
+        hole.to <= segment &&
         !this.queue.closedSegments.some((kept) => kept >= hole.to && kept < segment)
       );
       if (before < 0) holes.push(one);

@@ -69,18 +69,18 @@ export class Rig implements AsyncDisposable {
   /** Resolves when nothing is under way between the spool and the disk. */
   #disk: Promise<unknown> = Promise.resolve();
 
-  private constructor(readonly folder: string, readonly queue: SpoolQueue) {
+  private constructor(readonly folder: string, readonly queue: SpoolQueue, eager: boolean) {
     const { append, next } = queue;
     queue.append = (entry) => this.#onDisk(append.call(queue, entry));
     queue.next = (reader) => this.#onDisk(next.call(queue, reader));
     const report = (text: string) => this.reports.push(text);
-    this.spool = new DiskSpool(this.inner, { queue, clock: this.clock, report });
+    this.spool = new DiskSpool(this.inner, { queue, clock: this.clock, eager, report });
   }
 
-  static async open(folder: TemporaryFolder, bytes = bytesMax): Promise<Rig> {
+  static async open(folder: TemporaryFolder, bytes = bytesMax, eager = false): Promise<Rig> {
     const warn = (text: string) => rig.reports.push(text);
-    const queue = await SpoolQueue.open(folder.path, { bytesMax: bytes, warn });
-    const rig: Rig = new Rig(folder.path, queue);
+    const queue = await SpoolQueue.open(folder.path, { bytesMax: bytes, eager, warn });
+    const rig: Rig = new Rig(folder.path, queue, eager);
     return rig;
   }
 
