@@ -12,7 +12,7 @@ import { quantile } from "../../tests/demo/latency.ts";
 import { root } from "../../tests/programs.ts";
 import { type LagRow, lagRows, slopeOf } from "./lag.ts";
 import { receiverLatency } from "./receiver_latency.ts";
-import { replay } from "./replay.ts";
+import { replay, type Replayed } from "./replay.ts";
 import { Report, round } from "./report.ts";
 
 const script = "bench/grind/live.ts";
@@ -74,39 +74,42 @@ async function replayedFrames() {
     `\nreplay into a live epoch, ${devices} devices, ${rateMB} MB/s, ${seconds} s; the grinder on one ` +
       "core, --workers 0",
   );
-  const options = { folder: join(folder), rules, seconds, rateMB, devices, matching };
-  const { samples, ...all } = await replay(options);
-  const rows = lagRows(samples).filter(({ second }) => second < seconds);
+  const all = await replay({ folder, rules, seconds, rateMB, devices, matching });
+  const rows = lagRows(all.samples).filter(({ second }) => second < seconds);
   table(rows);
   const warm = rows.filter(({ second }) => second >= warmUpSeconds);
   const slope = slopeOf(warm.map(({ second, behindBytes }) => [second, behindBytes / 1e6]));
   const flat = Math.abs(slope) < flatShare * rateMB;
-  const behind = quantile(samples.map(({ behindBytes }) => behindBytes / 1e6), 0.5);
-  const newest = samples.map(({ newestMs }) => newestMs);
-  const cpu = warm.reduce((sum, { cpuShare }) => sum + cpuShare, 0) / warm.length;
-  const same = all.events === all.eventsOut;
+  sayReplayed(all, slope, flat);
+  const behindMB = all.samples.map(({ behindBytes }) => behindBytes / 1e6);
+  const newest = all.samples.map(({ newestMs }) => newestMs);
+  const result = {
+    replay_mb_s: round(all.textBytes / 1e6 / all.writerSeconds, 1),
+    lag_mb_p50: quantile(behindMB, 0.5),
+    lag_mb_per_s: round(slope, 4),
+    flat,
+    newest_ms: { p50: quantile(newest, 0.5), p99: quantile(newest, 0.99) },
+    cpu_share: round(warm.reduce((sum, { cpuShare }) => sum + cpuShare, 0) / warm.length, 3),
+    rss_mib: round(all.rssMiB),
+    events: all.eventsOut,
+    events_expected: all.events,
+  };
+  return { ok: all.events === all.eventsOut && flat, result };
+}
+
+function sayReplayed(all: Replayed, slope: number, flat: boolean): void {
   report.say(
     `${all.records} records in ${all.frames} frames, ${round(all.textBytes / 1e6)} MB of text, ` +
       `${round(all.storedBytes / 1e6)} MB stored, written in ${round(all.writerSeconds, 1)} s`,
   );
   report.say(`${all.events} events must come of it: ${all.eventsOut} did`);
   report.say(
-    `the lag grows by ${round(slope, 3)} MB/s (${round(slope / rateMB * 100, 2)} % of the rate), ` +
+    `the lag grows by ${round(slope, 3)} MB/s (${
+      round(slope / values.rate * 100, 2)
+    } % of the rate), ` +
       `without the first ${warmUpSeconds} s: ${flat ? "it is flat" : "IT ISN'T FLAT"}; ` +
       `all was out ${round(all.tailMs)} ms after the last commit`,
   );
-  const result = {
-    replay_mb_s: round(all.textBytes / 1e6 / all.writerSeconds, 1),
-    lag_mb_p50: behind,
-    lag_mb_per_s: round(slope, 4),
-    flat,
-    newest_ms: { p50: quantile(newest, 0.5), p99: quantile(newest, 0.99) },
-    cpu_share: round(cpu, 3),
-    rss_mib: round(all.rssMiB),
-    events: all.eventsOut,
-    events_expected: all.events,
-  };
-  return { ok: same && flat, result };
 }
 
 function table(rows: readonly LagRow[]): void {
