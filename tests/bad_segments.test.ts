@@ -6,7 +6,8 @@ import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Database } from "bun:sqlite";
-import { describe, expect, test } from "bun:test";
+import type { Subprocess } from "bun";
+import { afterAll, describe, expect, test } from "bun:test";
 import {
   type AggregateLine,
   block,
@@ -30,6 +31,10 @@ const yearUs = 365 * 86_400e6;
 const linkRule = 'rule("link", /link (?<way>\\w+) on/, { labels: ["way"], yes: ["link up on a"] })';
 /** LOGMILL_LABEL_VALUES=1000000 says a million. */
 const labelValues = Number(process.env["LOGMILL_LABEL_VALUES"] ?? 50_000);
+
+/** One that hangs, as a test must be able to find out, is killed in the end. */
+const children = new Set<Subprocess>();
+afterAll(() => children.forEach((child) => child.kill("SIGKILL")));
 
 /** What a grinder that ran to its end has left. */
 interface Ground {
@@ -80,6 +85,7 @@ class Place extends TemporaryFolder {
       cwd: root,
       stdio: ["ignore", "ignore", "pipe"],
     });
+    children.add(child);
     let rssMiB = 0;
     const watch = setInterval(() => rssMiB = Math.max(rssMiB, residentMiB(child.pid)), 20);
     const said = await new Response(child.stderr).text();
