@@ -185,6 +185,11 @@ describe("loadRules", () => {
     expect(await ruleRefusal("/aaaaa/gy", '{ yes: ["aaaaa", "aaaaa"] }')).toContain("it has gy.");
   });
 
+  test("refuses a regex that can take for ever, and shows the part", async () => {
+    const message = await ruleRefusal("/bomb: (?:a|aa)+b/i", '{ yes: ["bomb: aab"] }');
+    expect(message).toContain("it has (?:a|aa)+, which can take for ever.");
+  });
+
   test("refuses a yes line that doesn't match, and shows rule and line", async () => {
     const message = await ruleRefusal("/usb disconnect/", '{ yes: ["usb 1: USB disconnect"] }');
     expect(message).toContain(

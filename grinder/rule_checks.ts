@@ -3,6 +3,7 @@
  * are loaded.
  */
 import { extract, groupNames, type MapperRule, type RegexRule, type Rule } from "./rule.ts";
+import { explosivePart } from "./rules/backtracking.ts";
 import type { Condition, FieldRule } from "./rules/fields.ts";
 
 type OnFields = Extract<Rule, FieldRule<string, string, string>>;
@@ -56,7 +57,7 @@ function hasItsKind(rule: Rule): boolean {
 function kindProblems(rule: Rule): string[] {
   switch (rule.kind) {
     case "regex":
-      return [...flagProblems("its regex", rule.regex), ...groupProblems(rule)];
+      return [...regexProblems("its regex", rule.regex), ...groupProblems(rule)];
     case "json":
     case "logfmt":
       return fieldProblems(rule);
@@ -81,11 +82,25 @@ function nameProblems(rule: Rule, duplicate: boolean): string[] {
   return problems;
 }
 
+function regexProblems(what: string, regex: RegExp): string[] {
+  return [...flagProblems(what, regex), ...backtrackProblems(what, regex)];
+}
+
 function flagProblems(what: string, regex: RegExp): string[] {
   // With g or y a regex remembers where it stopped, and so skips the next record that matches.
   const flags = regex.flags.replaceAll(/[^gy]/g, "");
   if (flags === "") return [];
   return [`${what} must be without the flags g and y: it has ${flags}. Remove them`];
+}
+
+function backtrackProblems(what: string, regex: RegExp): string[] {
+  const part = explosivePart(regex);
+  if (part === undefined) return [];
+  return [
+    `${what} must not repeat what can match in several ways, unless it is without lookaheads, ` +
+    "backreferences, the flags i, u and v, and repetitions of more than 16: " +
+    `it has ${part}, which can take for ever. Repeat a class of characters in its place`,
+  ];
 }
 
 function groupProblems(rule: RegexRule): string[] {
@@ -138,7 +153,7 @@ export function fieldProblem(kind: "json" | "logfmt", field: unknown): string | 
 }
 
 function conditionProblems(field: string, condition: Condition): string[] {
-  if (condition instanceof RegExp) return flagProblems(`the regex for ${quote(field)}`, condition);
+  if (condition instanceof RegExp) return regexProblems(`the regex for ${quote(field)}`, condition);
   const values: readonly unknown[] = Array.isArray(condition) ? condition : [condition];
   const isScalar = (value: unknown) => ["string", "number", "boolean"].includes(typeof value);
   if (values.length > 0 && values.every(isScalar)) return [];
