@@ -64,6 +64,8 @@ export interface AggregateStore {
 }
 
 interface Held {
+  /** `keyOf` the aggregate. */
+  key: string;
   aggregate: Aggregate;
   newDevices: string[];
   /** All that are counted; undefined until it is asked for them. */
@@ -77,7 +79,7 @@ export class Aggregates {
   /** Those that changed since they were saved, and open ones as far as there is room. */
   readonly #held = new Map<string, Held>();
   readonly #labelSets = new Map<string, number>();
-  readonly #dirty = new Set<string>();
+  readonly #dirty = new Set<Held>();
   /** Rules that were said to have too many label sets. */
   readonly #capped = new Set<string>();
 
@@ -94,8 +96,7 @@ export class Aggregates {
   add(event: AggregateEvent, clockUs: number): boolean {
     const startUs = this.#startOf(event.wallUs);
     if (startUs < this.store.keptFromUs()) return false;
-    const key = this.#place(startUs, event);
-    const held = this.#held.get(key)!;
+    const held = this.#place(startUs, event);
     const { aggregate } = held;
     aggregate.count++;
     aggregate.firstUs = Math.min(aggregate.firstUs, event.wallUs);
@@ -104,24 +105,24 @@ export class Aggregates {
     this.#addDevice(held, event.device);
     const endUs = startUs + this.windowUs;
     aggregate.dueUs ??= Math.max(endUs, aggregate.rev > 0 ? clockUs : 0) + limits.latenessMs * 1000;
-    this.#dirty.add(key);
+    this.#dirty.add(held);
     return true;
   }
 
   /** The lines that are due by `clockUs`, in a fixed order; everything that is new if it is Infinity. */
   *due(clockUs: number): Generator<string> {
     for (const aggregate of this.store.due(clockUs)) {
-      const key = keyOf(aggregate);
-      if (!this.#held.has(key)) this.#held.set(key, hold(aggregate));
+      if (!this.#held.has(keyOf(aggregate))) this.#hold(aggregate);
     }
     const due = [...this.#held].filter(([, { aggregate }]) =>
       aggregate.dueUs !== undefined && aggregate.dueUs <= clockUs
     );
-    for (const [key, { aggregate }] of due.sort(([a], [b]) => a < b ? -1 : 1)) {
+    for (const [, held] of due.sort(([a], [b]) => a < b ? -1 : 1)) {
+      const { aggregate } = held;
       yield formatAggregate(aggregate);
       aggregate.rev++;
       aggregate.dueUs = undefined;
-      this.#dirty.add(key);
+      this.#dirty.add(held);
     }
   }
 
@@ -132,8 +133,7 @@ export class Aggregates {
 
   /** What changed since the last call, to be saved before anything else is asked of this. */
   takeDirty(): Array<{ aggregate: Aggregate; newDevices: string[] }> {
-    const changed = [...this.#dirty].map((key) => {
-      const { aggregate, newDevices } = this.#held.get(key)!;
+    const changed = [...this.#dirty].map(({ key, aggregate, newDevices }) => {
       const change = { aggregate, newDevices: newDevices.splice(0) };
       if (aggregate.dueUs === undefined) this.#held.delete(key);
       return change;
@@ -151,11 +151,11 @@ export class Aggregates {
     return Math.floor(wallUs / this.windowUs) * this.windowUs;
   }
 
-  /** The key of the aggregate that an event belongs to, which then is held. */
-  #place(startUs: number, { rule, labels }: AggregateEvent): string {
+  /** The aggregate that an event belongs to. */
+  #place(startUs: number, { rule, labels }: AggregateEvent): Held {
     const place = { startUs, windowUs: this.windowUs, rule, labels };
-    const key = this.#find(place);
-    if (key) return key;
+    const known = this.#find(place);
+    if (known) return known;
     const group = `${startUs} ${rule}`;
     const sets = this.#labelSets.get(group) ?? this.store.labelSets(place);
     if (sets < limits.labelSetsMax) {
@@ -182,20 +182,23 @@ export class Aggregates {
     );
   }
 
-  #find(place: AggregateKey): string | undefined {
-    const key = keyOf(place);
-    if (this.#held.has(key)) return key;
+  #find(place: AggregateKey): Held | undefined {
+    const known = this.#held.get(keyOf(place));
+    if (known) return known;
     const aggregate = this.store.load(place);
-    if (!aggregate) return undefined;
-    this.#held.set(key, hold(aggregate));
-    return key;
+    return aggregate && this.#hold(aggregate);
   }
 
-  #create(place: AggregateKey): string {
+  #create(place: AggregateKey): Held {
     const none = { count: 0, devices: 0, firstUs: Infinity, lastUs: -Infinity };
-    const aggregate = { ...place, ...none, sketch: undefined, rev: 0, dueUs: undefined };
-    this.#held.set(keyOf(place), hold(aggregate));
-    return keyOf(place);
+    return this.#hold({ ...place, ...none, sketch: undefined, rev: 0, dueUs: undefined });
+  }
+
+  #hold(aggregate: Aggregate): Held {
+    const devices = aggregate.devices === 0 ? new Set<string>() : undefined;
+    const held = { key: keyOf(aggregate), aggregate, newDevices: [], devices };
+    this.#held.set(held.key, held);
+    return held;
   }
 
   #addDevice(held: Held, device: string): void {
@@ -209,12 +212,14 @@ export class Aggregates {
   }
 }
 
-function hold(aggregate: Aggregate): Held {
-  return { aggregate, newDevices: [], devices: aggregate.devices === 0 ? new Set() : undefined };
-}
+/** The window that was named last: mostly the next event is in the same one. */
+let window = { startUs: NaN, windowUs: NaN, text: "" };
 
 function keyOf({ startUs, windowUs, rule, labels }: AggregateKey): string {
-  return `${startUs} ${windowUs} ${rule} ${labels}`;
+  if (startUs !== window.startUs || windowUs !== window.windowUs) {
+    window = { startUs, windowUs, text: `${startUs} ${windowUs}` };
+  }
+  return `${window.text} ${rule} ${labels}`;
 }
 
 /** The label to blame where there are too many sets. */

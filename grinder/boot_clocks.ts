@@ -97,7 +97,13 @@ export class BootClocks implements Kept {
   }
 }
 
+/** The key that was made last: of one boot many things are asked in turn. */
+let last = { device: "", boot: "", key: " " };
+
 /** Names have no spaces. */
 export function clockKey({ device, boot }: Boot): string {
-  return `${device} ${boot}`;
+  if (device !== last.device || boot !== last.boot) {
+    last = { device, boot, key: `${device} ${boot}` };
+  }
+  return last.key;
 }

@@ -5,6 +5,9 @@
 export class Cached<T> {
   readonly #values = new Map<string, T>();
   readonly #changed = new Set<string>();
+  /** What was asked for last: mostly that is what is asked for next. */
+  #lastKey: string | undefined;
+  #last: T | undefined;
 
   constructor(
     private readonly load: (key: string) => T | undefined,
@@ -12,17 +15,23 @@ export class Cached<T> {
   ) {}
 
   get(key: string): T | undefined {
-    const known = this.#values.get(key);
-    if (known !== undefined) return known;
-    const loaded = this.load(key);
-    if (loaded !== undefined) this.#values.set(key, loaded);
-    return loaded;
+    if (key === this.#lastKey) return this.#last;
+    let value = this.#values.get(key);
+    if (value === undefined) {
+      value = this.load(key);
+      if (value === undefined) return undefined;
+      this.#values.set(key, value);
+    }
+    this.#lastKey = key;
+    return this.#last = value;
   }
 
   /** Keeps a value that is to be saved: a new one, or one that was changed in its place. */
   set(key: string, value: T): void {
-    this.#values.set(key, value);
+    if (key !== this.#lastKey || value !== this.#last) this.#values.set(key, value);
     this.#changed.add(key);
+    this.#lastKey = key;
+    this.#last = value;
   }
 
   /** What is to be saved. */
@@ -33,6 +42,8 @@ export class Cached<T> {
   /** All that changed is saved: the oldest beyond the limit may go. */
   saved(): void {
     this.#changed.clear();
+    this.#lastKey = undefined;
+    this.#last = undefined;
     for (const key of this.#values.keys()) {
       if (this.#values.size <= this.keptMax) return;
       this.#values.delete(key);

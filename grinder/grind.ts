@@ -20,7 +20,7 @@ import { Aggregates } from "./aggregates.ts";
 import { type BlockNames, NameTable } from "./block_names.ts";
 import type { BuiltIn, BuiltInEvent } from "./built_in.ts";
 import { BuiltInEvents } from "./built_in_events.ts";
-import { type DatedEvent, Dating } from "./dating.ts";
+import { type DatedEvent, Dating, type UndatedEvent } from "./dating.ts";
 import { DayFiles } from "./day_files.ts";
 import type { BlockDigest, Find, FrameDigest, Sync } from "./engine/digest.ts";
 import { slowDigest } from "./engine/slow_digest.ts";
@@ -65,6 +65,7 @@ interface PendingGap {
 
 /** A block, and where it stands. */
 interface Placed {
+  header: BlockHeader;
   frame: Frame;
   block: BlockDigest;
   names: BlockNames;
@@ -224,7 +225,7 @@ export class Grind {
 
   #block(frame: Frame, block: BlockDigest, names: BlockNames, stored?: StoredLines): void {
     if (block.recvUs > this.#newestRecvUs) this.#newestRecvUs = block.recvUs;
-    const placed = { frame, block, names };
+    const placed = { header: headerOf(names, block), frame, block, names };
     this.#heard(placed);
     if (block.kind === "raw") return this.#raw(placed);
     // Of a boot with last words each record is asked for.
@@ -261,8 +262,7 @@ export class Grind {
   }
 
   /** Each block says that its device lives, one that came before too. */
-  #heard({ block, names }: Placed): void {
-    const header = headerOf(names, block);
+  #heard({ header, block, names }: Placed): void {
     const lastUsec = block.kind === "exact" ? lastUsecOf(block.text ?? "") : block.lastUsec;
     if (names.slot === undefined) names.slot = this.builtIn.slotOf(names.device);
     this.builtIn.block(header, lastUsec, names.slot);
@@ -277,8 +277,7 @@ export class Grind {
 
   /** Record by record. */
   #exact(placed: Placed, stored?: StoredLines): void {
-    const { block, names, frame } = placed;
-    const header = headerOf(names, block);
+    const { header, block, names, frame } = placed;
     const text = block.text ?? recordsAt(frame.textOf(), block.offset);
     const { stored: seen } = names.stream;
     if (believable({ header, text, offset: 0 }) && seen.covers(header.first, header.last)) {
@@ -327,8 +326,7 @@ export class Grind {
     else this.#count("bad_records");
   }
 
-  #sync({ frame, block, names }: Placed, sync: Sync): void {
-    const header = headerOf(names, block);
+  #sync({ header, frame, names }: Placed, sync: Sync): void {
     const place = { ...frame.segment, line: sync.line };
     const record = syncRecord(sync.seq, sync.usec, sync);
     for (const event of this.builtIn.sync(header, record, place, sync)) this.#say(event);
@@ -336,8 +334,7 @@ export class Grind {
   }
 
   #gap(placed: Placed, record: LogRecord, line: number): void {
-    const { block, names, names: { stream } } = placed;
-    const header = headerOf(names, block);
+    const { header, names: { stream } } = placed;
     const { key } = stream;
     const said = parseGap(record);
     if (!said) return this.#count("bad_records");
@@ -351,8 +348,8 @@ export class Grind {
   }
 
   #found(placed: Placed, find: Find): void {
+    const { header } = placed;
     const { rule, usec } = find;
-    const header = headerOf(placed.names, placed.block);
     const end = endOf.get(rule);
     if (end) return this.builtIn.ended(header, usec, end);
     this.builtIn.matched(header, usec, rule.name);
@@ -369,7 +366,8 @@ export class Grind {
     const parts = { rule, names: part, record, recvUs: block.recvUs, frame: frame.part, line };
     const counted = find && { labels: find.labels, value: find.value, device: find.rule.device };
     const recvUs = this.builtIn.recvUs(block);
-    const event = { device, boot, usec, recvUs, parts, ...(counted ? { counted } : {}) };
+    const event: UndatedEvent = { device, boot, usec, recvUs, parts };
+    if (counted) event.counted = counted;
     this.#dating.add(event, mayRecover);
     this.pendingBytes += record.length + limits.eventBytes;
   }

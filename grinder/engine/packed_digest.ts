@@ -245,8 +245,8 @@ class BlockReader implements BlockDigest {
     this.#byte = this.#textAt + wholeWords(numbers[at + textAt]!);
     const syncs = numbers[at + syncsAt]!;
     const finds = numbers[at + findsAt]!;
-    this.syncs = syncs === 0 ? noSyncs : Array.from({ length: syncs }, () => this.#sync());
-    this.finds = finds === 0 ? noFinds : Array.from({ length: finds }, () => this.#find());
+    this.syncs = syncs === 0 ? noSyncs : this.#readSyncs(syncs);
+    this.finds = finds === 0 ? noFinds : this.#readFinds(finds);
   }
 
   // Not all of them are asked for of each block.
@@ -279,7 +279,8 @@ class BlockReader implements BlockDigest {
   }
 
   get namesHash(): number {
-    return this.numbers[this.#at + hashAt]!;
+    // As a small integer it is looked up several times as quickly.
+    return this.numbers[this.#at + hashAt]! | 0;
   }
 
   get names(): string {
@@ -299,6 +300,18 @@ class BlockReader implements BlockDigest {
     let at = this.#namesAt >> 2;
     for (let i = 0; i < names.length; i++) if (names[i] !== words[at++]) return false;
     return true;
+  }
+
+  #readSyncs(count: number): Sync[] {
+    const syncs: Sync[] = [];
+    while (syncs.length < count) syncs.push(this.#sync());
+    return syncs;
+  }
+
+  #readFinds(count: number): Find[] {
+    const finds: Find[] = [];
+    while (finds.length < count) finds.push(this.#find());
+    return finds;
   }
 
   #sync(): Sync {
