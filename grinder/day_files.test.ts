@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,6 +30,23 @@ describe("day files", () => {
     expect(write(files, ["cä\n"])).toEqual([[today, 8]]);
     expect(files.sync(noonMs)).toEqual([]);
     expect(read(folder, today)).toBe("a\nb\ncä\n");
+  });
+
+  test("write a flood as it was added, whatever its characters take, and what comes behind it", () => {
+    using folder = new TemporaryFolder();
+    const files = new DayFiles(folder.path, new Map());
+    let text = "";
+    for (let round = 0; round < 3; round++) {
+      const lines = Array.from(
+        { length: 40_000 },
+        (_, i) => `${["a", "ä", "€", "😀"][i % 4]}${i}\n`,
+      );
+      lines.push(`${"€".repeat(300_000)}\n`);
+      text += lines.join("");
+      const length = Buffer.byteLength(text);
+      expect(write(files, lines)).toEqual([[today, length]]);
+    }
+    expect(read(folder, today) === text).toBe(true);
   });
 
   test("are cut back at start to the lengths that were recorded", () => {

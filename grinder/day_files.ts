@@ -46,30 +46,34 @@ export class DayFiles {
     const day = new Date(nowMs).toISOString().slice(0, 10).replaceAll("-", "");
     const lengths: Array<[string, number]> = [];
     for (const kind of kinds) {
-      const bytes = this.#pending[kind].take();
-      if (bytes.length === 0) continue;
+      const pieces = this.#pending[kind].take();
+      if (pieces.length === 0) continue;
       const path = `${kind}/${day}.jsonl`;
-      lengths.push([path, this.#append(path, bytes)]);
+      lengths.push([path, this.#append(path, pieces)]);
     }
     return lengths;
   }
 
-  #append(path: string, bytes: Uint8Array): number {
+  #append(path: string, pieces: readonly Uint8Array[]): number {
     const file = join(this.root, path);
     const size = sizeOf(file);
-    const at = Math.min(size ?? 0, this.#lengths.get(path) ?? 0);
+    let end = Math.min(size ?? 0, this.#lengths.get(path) ?? 0);
     const fd = openSync(file, size === undefined ? "w" : "r+");
     try {
-      for (let done = 0; done < bytes.length;) {
-        done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+      for (const bytes of pieces) {
+        for (let done = 0; done < bytes.length;) {
+          const written = writeSync(fd, bytes, done, bytes.length - done, end);
+          done += written;
+          end += written;
+        }
       }
       fdatasyncSync(fd);
     } finally {
       closeSync(fd);
     }
     if (size === undefined) syncFolder(dirname(file));
-    this.#lengths.set(path, at + bytes.length);
-    return at + bytes.length;
+    this.#lengths.set(path, end);
+    return end;
   }
 
   #cutBack(path: string): void {
@@ -81,11 +85,14 @@ export class DayFiles {
 
 /**
  * Texts to their UTF-8, some of them at a time: a runtime only notes down what is to be joined, and does
- * it at less than half the cost where all of it is still in the processor's cache.
+ * it at less than half the cost where all of it is still in the processor's cache. The bytes are in
+ * pieces of one size that are used again: memory that is new is dearer than what is written into it.
  */
 class Lines {
   #text = "";
-  #bytes = new Uint8Array(textCharsMax);
+  readonly #rooms: Uint8Array[] = [];
+  #pieces: Uint8Array[] = [];
+  /** Of the room that is being filled, behind the full ones. */
   #length = 0;
 
   add(line: string): void {
@@ -93,31 +100,39 @@ class Lines {
     if (this.#text.length >= textCharsMax) this.#encode();
   }
 
-  /** All of it, until the next one is added. */
-  take(): Uint8Array {
+  /** All of it, until the next one is added; nothing if there is none. */
+  take(): Uint8Array[] {
     this.#encode();
-    const bytes = this.#bytes.subarray(0, this.#length);
+    this.#endPiece();
+    const pieces = this.#pieces;
+    this.#pieces = [];
     // A flood's room isn't kept.
-    this.#bytes = this.#length > roomBytesMax ? new Uint8Array(textCharsMax) : this.#bytes;
-    this.#length = 0;
-    return bytes;
+    this.#rooms.length = Math.min(this.#rooms.length, roomsMax);
+    return pieces;
   }
 
   #encode(): void {
-    const most = this.#length + 3 * this.#text.length;
-    if (most > this.#bytes.length) {
-      const grown = new Uint8Array(2 * most);
-      grown.set(this.#bytes.subarray(0, this.#length));
-      this.#bytes = grown;
+    for (let rest = this.#text; rest !== "";) {
+      const room = this.#rooms[this.#pieces.length] ??= new Uint8Array(roomBytes);
+      const { read, written } = encoder.encodeInto(rest, room.subarray(this.#length));
+      this.#length += written;
+      rest = rest.slice(read);
+      if (rest !== "") this.#endPiece();
     }
-    this.#length += encoder.encodeInto(this.#text, this.#bytes.subarray(this.#length)).written;
     this.#text = "";
+  }
+
+  #endPiece(): void {
+    if (this.#length === 0) return;
+    this.#pieces.push(this.#rooms[this.#pieces.length]!.subarray(0, this.#length));
+    this.#length = 0;
   }
 }
 
 const encoder = new TextEncoder();
 const textCharsMax = 16 * 1024;
-const roomBytesMax = 16 * 1024 * 1024;
+const roomBytes = 256 * 1024;
+const roomsMax = 64;
 
 function sizeOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.size;
