@@ -74,7 +74,7 @@ describe("slots", () => {
       return stream;
     };
     for (let i = 0; i < limits.startingStreamsMax; i++) admit(`idle${i}`);
-    const streams = Array.from({ length: limits.startingStreamsMax }, (_, i) => starting(`d${i}`));
+    const streams = Array.from({ length: limits.startingStreamsMin }, (_, i) => starting(`d${i}`));
     expect(await refusal(() => admit("e"))).toBe("busy 503");
     expect(await refusal(() => admission.assertRoom("bulk"))).toBe("busy 503");
     streams[0]!.started();
@@ -86,6 +86,21 @@ describe("slots", () => {
     for (const stream of streams.slice(2, 10)) stream.started();
     state.waitedMs = 2 * limits.slowCommitMs;
     expect(await refusal(() => admit("g"))).toBe("busy 503");
+  });
+
+  test("are for as many that start as get on in time, up to a limit", async () => {
+    const inTime = 400 * limits.startingMs / 1000;
+    for (const [perSec, most] of [[400, inTime], [10_000, limits.startingStreamsMax]] as const) {
+      const { admission, admit } = setUp({ liveStreams: 10 * limits.startingStreamsMax });
+      for (let i = 0; i < perSec * limits.drainMs / 1000; i++) {
+        using stream = admit("one");
+        stream.chunk(1);
+        stream.started();
+      }
+      const start = () => admit(`d${admission.open("live")}`).chunk(1);
+      for (let i = 0; i < most; i++) start();
+      expect(await refusal(start)).toBe("busy 503");
+    }
   });
 
   test("are none while the program's memory is over its limit, and the newest live streams end", async () => {
@@ -326,4 +341,11 @@ describe("stop", () => {
     stream[Symbol.dispose]();
     await stop;
   });
+});
+
+test("who is refused comes back at the rate at which streams are let in", () => {
+  const { admission, admit } = setUp();
+  for (let i = 0; i < 200 * limits.drainMs / 1000; i++) admit("one")[Symbol.dispose]();
+  const times = Array.from({ length: 601 }, () => admission.retryAfterSec());
+  expect([times[299], times[300], times[600]]).toEqual([1, 2, 3]);
 });

@@ -17,7 +17,9 @@ import type { Device } from "../shared/allowlist.ts";
 import type { CommitQueue } from "../shared/commit_queue.ts";
 import { limits, type ReceiverBudget } from "../shared/limits.ts";
 import { type Permit, Semaphore } from "../shared/semaphore.ts";
+import { Cut } from "./cut.ts";
 import { Drain } from "./drain.ts";
+import { Rate } from "./rate.ts";
 import { TokenBucket } from "./token_bucket.ts";
 
 export type Mode = "live" | "bulk";
@@ -64,6 +66,8 @@ export class Admission {
   readonly #slots: Record<Mode, number>;
   readonly bytes: Record<Mode, Semaphore>;
   readonly #drain: Drain;
+  /** Of streams that got on, or ended before they did. */
+  readonly #started: Rate;
   /** Streams that have sent something, and of which nothing is durable yet. */
   #starting = 0;
   #tight = false;
@@ -78,6 +82,7 @@ export class Admission {
       bulk: new Semaphore(budget.bulkBytes, "bytes in flight, bulk"),
     };
     this.#drain = new Drain(nowMs);
+    this.#started = new Rate(nowMs);
   }
 
   get stopping(): boolean {
@@ -94,17 +99,23 @@ export class Admission {
     return this.#open[mode].size;
   }
 
-  /** Throws what stands against any upload of this mode, whoever sends it: costs next to nothing. */
-  assertRoom(mode: Mode): void {
+  /** What stands against any upload of this mode, whoever sends it: costs next to nothing. */
+  against(mode: Mode): RefusalCode | undefined {
     const { problem, waitedMs } = this.options.commits;
-    if (this.#stopping) throw new Refusal("stopping");
-    if (problem) throw new Refusal("storage");
-    if (this.#tight) throw new Refusal("busy");
+    if (this.#stopping) return "stopping";
+    if (problem) return "storage";
+    if (this.#tight) return "busy";
     // A storage that takes twice as long as it should gets half as many streams.
     const share = Math.min(1, limits.slowCommitMs / Math.max(1, waitedMs));
-    if (this.#open[mode].size >= this.#slots[mode] * share) throw new Refusal("busy");
+    if (this.#open[mode].size >= this.#slots[mode] * share) return "busy";
     // Who waits too long for his first acknowledgement gives up and sends everything again.
-    if (this.#starting >= limits.startingStreamsMax * share) throw new Refusal("busy");
+    return this.#starting >= this.#startingMax * share ? "busy" : undefined;
+  }
+
+  /** Throws it. */
+  assertRoom(mode: Mode): void {
+    const code = this.against(mode);
+    if (code) throw new Refusal(code);
   }
 
   /** Takes a slot, which the stream's dispose gives back. Throws `Refusal`. */
@@ -118,18 +129,18 @@ export class Admission {
     this.#shares.set(name, share);
     const stream = new Stream(this, sender, mode, acksLive, share, (change) => {
       this.#starting += change;
+      if (change < 0) this.#started.count();
     }, () => {
       this.#open[mode].delete(stream);
-      this.#drain.completed();
       if (--share[mode] === 0 && share.live + share.bulk === 0) this.#shares.delete(name);
     });
     this.#open[mode].add(stream);
+    this.#drain.admitted();
     return stream;
   }
 
   /** When somebody who was refused just now should come back, in seconds. */
   retryAfterSec(): number {
-    this.#drain.refused();
     return this.#drain.retryAfterSec(this.options.random);
   }
 
@@ -179,6 +190,12 @@ export class Admission {
     for (const stream of newest) stream.cut.abort(new Refusal("busy"));
   }
 
+  get #startingMax(): number {
+    const { startingMs, startingStreamsMin, startingStreamsMax } = limits;
+    const inTime = this.#started.perSec * startingMs / 1000;
+    return Math.min(Math.max(inTime, startingStreamsMin), startingStreamsMax);
+  }
+
   #all(): Stream[] {
     return [...this.#open.live, ...this.#open.bulk];
   }
@@ -187,7 +204,7 @@ export class Admission {
 /** One upload that was let in. */
 export class Stream implements Disposable {
   /** Aborted with the reason for which the stream has to end. */
-  readonly cut = new AbortController();
+  readonly cut = new Cut();
   /** A live stream whose sender listens: it is told to come back rather than made to wait. */
   readonly hurried: boolean;
   readonly #rate: TokenBucket;
@@ -239,20 +256,24 @@ export class Stream implements Disposable {
   }
 
   /** Room for a whole block, until it is durable. Throws `Refusal`, or why the stream was cut. */
-  async room(bytes: number): Promise<Permit> {
+  room(bytes: number): Permit | Promise<Permit> {
     this.#pendingMs = undefined;
     this.#hold(0);
     const inFlight = this.admission.bytes[this.mode];
     const waitMs = this.#rate.take(bytes);
     if (!this.hurried) {
-      if (waitMs > 0) await cuttableSleep(waitMs, this.cut.signal);
-      return await inFlight.acquire(bytes, this.cut.signal);
+      return (waitMs > 0 ? undefined : inFlight.tryAcquire(bytes)) ?? this.#wait(bytes, waitMs);
     }
     if (waitMs > 0) throw new Refusal("too_fast");
     if (inFlight.available < inFlight.permits / 4) this.admission.shed();
     const permit = inFlight.tryAcquire(bytes);
     if (!permit) throw new Refusal("busy");
     return permit;
+  }
+
+  async #wait(bytes: number, ms: number): Promise<Permit> {
+    if (ms > 0) await cuttableSleep(ms, this.cut.signal);
+    return await this.admission.bytes[this.mode].acquire(bytes, this.cut.signal);
   }
 
   [Symbol.dispose](): void {

@@ -3,20 +3,19 @@
  * handler; who may send is admission.ts's matter, the formats and the group commit are in shared/, the
  * server and its options in main.ts.
  */
-import { Buffer } from "node:buffer";
 import { type Context, Hono } from "hono";
 import { ackStream } from "../shared/acks.ts";
-import { formatBlockHeader } from "../shared/block.ts";
 import type { CommitQueue } from "../shared/commit_queue.ts";
 import { limits } from "../shared/limits.ts";
 import { type Decode, uploadBlocks, uploadNames } from "../shared/upload.ts";
-import type { Admission, Sender, Stream } from "./admission.ts";
-import type { ReceiverMetrics } from "./receiver_metrics.ts";
+import { type Admission, type Mode, Refusal, type Sender } from "./admission.ts";
 import { chunksOf, type Server } from "./body.ts";
+import type { ReceiverMetrics } from "./receiver_metrics.ts";
+import { storeUpload } from "./store.ts";
 import { verdict } from "./verdict.ts";
 
 export interface Parts {
-  commits: Pick<CommitQueue, "append" | "problem">;
+  commits: Pick<CommitQueue, "add" | "problem">;
   /** Says who sends, by a token or by a certificate that a proxy at `peer` has seen. */
   identify: (headers: Headers, peer: () => string | undefined) => Promise<Sender>;
   admission: Admission;
@@ -29,9 +28,9 @@ export interface Parts {
   random: () => number;
 }
 
+const route = "/v1/logs";
+const modeOf = (headers: Headers): Mode => headers.get("Logmill-Mode") === "bulk" ? "bulk" : "live";
 type Env = { Bindings: Server | undefined };
-const nothing = new Uint8Array(0);
-type Durable = (bytes: number) => void;
 
 export class Receiver {
   readonly #app = new Hono<Env>();
@@ -43,32 +42,37 @@ export class Receiver {
     });
     this.#app.get("/metrics", (c) => c.text(parts.metrics.text()));
     // `curl -T -` sends a PUT.
-    this.#app.on(["POST", "PUT"], "/v1/logs", (c) => this.#logs(c));
-    this.#app.onError((error, c) => {
-      const { code, status } = this.#refused(error);
-      if (status === 503 || status === 429) {
-        c.header("Retry-After", String(parts.admission.retryAfterSec()));
-      }
-      return c.json({ error: code, message: error.message }, status);
-    });
+    this.#app.on(["POST", "PUT"], route, (c) => this.#logs(c));
+    this.#app.onError((error) => this.#refuse(error));
   }
 
-  fetch = (request: Request, server?: Server) => this.#app.fetch(request, server);
+  fetch = (request: Request, server?: Server) =>
+    this.#turnedAway(request) ?? this.#app.fetch(request, server);
+
+  /** A full house says so before anything else is done: in a flood most of the work is refusing. */
+  #turnedAway({ method, url, headers }: Request): Response | undefined {
+    if (method === "GET" || !url.endsWith(route)) return undefined;
+    const code = this.parts.admission.against(modeOf(headers));
+    return code && this.#refuse(new Refusal(code));
+  }
 
   /** All that can refuse comes before the first byte of the body is read. */
   async #logs(c: Context<Env>): Promise<Response> {
     const { admission, identify, random } = this.parts;
     const request = c.req.raw;
-    const mode = request.headers.get("Logmill-Mode") === "bulk" ? "bulk" : "live";
-    // A full house says so before it checks a signature: a refusal must cost next to nothing.
-    admission.assertRoom(mode);
+    const mode = modeOf(request.headers);
     const peer = () => c.env?.requestIP?.(request)?.address;
     const sender = await identify(request.headers, peer);
     const names = { device: sender.device.name, ...uploadNames(request.headers) };
     const acksLive = request.headers.get("Logmill-Ack") === "live";
     const stream = admission.admit(sender, mode, acksLive);
-    const store = (durable: Durable) =>
-      this.#store(request, c.env, names, stream, durable).finally(() => stream[Symbol.dispose]());
+    const encoding = request.headers.get("Content-Encoding") ?? "";
+    const store = async (durable: (bytes: number) => void) => {
+      using _ = stream;
+      const chunks = chunksOf(request, c.env, stream, admission.options.nowMs);
+      const blocks = uploadBlocks(chunks, encoding, this.parts.decode);
+      return await storeUpload(blocks, { names, stream, durable }, this.parts);
+    };
     if (!acksLive) return c.json({ acked: await store(() => {}) });
     // Now and then a connection is closed, so that a receiver that was restarted gets its share back.
     if (random() < 1 / limits.answersPerConnection) c.header("Connection", "close");
@@ -76,39 +80,13 @@ export class Receiver {
     return c.body(lines, 200, { "Content-Type": "application/x-ndjson" });
   }
 
-  /** Reads the body to its end. Resolves to its decoded bytes when all of them are durable. */
-  async #store(
-    request: Request,
-    server: Server | undefined,
-    names: { device: string; boot: string; source: string; stream: string },
-    stream: Stream,
-    durable: Durable,
-  ): Promise<number> {
-    const { commits, metrics, admission, nowUs } = this.parts;
-    const body = chunksOf(request, server, stream, admission.options.nowMs);
-    const encoding = request.headers.get("Content-Encoding") ?? "";
-    let [acked, failed] = [0, undefined as unknown];
-    let last = Promise.resolve();
-    try {
-      for await (const block of uploadBlocks(body, encoding, this.parts.decode)) {
-        const bytes = block.decodedBytes;
-        const room = await stream.room(bytes);
-        metrics.received(bytes);
-        const header = formatBlockHeader({ ...names, recvUs: nowUs(), ...block.header });
-        // They settle in order; what comes behind one that failed must not be acknowledged.
-        const appended = commits.append(Buffer.from(header), block.records);
-        // While this stream waits for its next block the runtime holds on to this one.
-        block.records = nothing;
-        last = appended.then(() => {
-          stream.started();
-          if (failed === undefined) durable(acked += bytes);
-        }, (error) => stream.cut.abort(failed ??= error)).finally(() => room.release());
-      }
-    } finally {
-      await last; // However the stream ended, what was read of it is acknowledged.
-    }
-    if (failed !== undefined) throw failed;
-    return acked;
+  #refuse(error: unknown): Response {
+    const { code, status } = this.#refused(error);
+    const later = status === 503 || status === 429;
+    const headers: Record<string, string> = later
+      ? { "Retry-After": `${this.parts.admission.retryAfterSec()}` }
+      : {};
+    return Response.json({ error: code, message: (error as Error).message }, { status, headers });
   }
 
   #refused(error: unknown): ReturnType<typeof verdict> {

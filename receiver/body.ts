@@ -14,35 +14,33 @@ export interface Server {
   requestIP?(request: Request): { address: string } | null;
 }
 
-export async function* chunksOf(
+export function chunksOf(
   request: Request,
   server: Server | undefined,
   stream: Stream,
   nowMs: () => number,
-): AsyncGenerator<Uint8Array, void, void> {
-  if (!request.body) return;
-  if (isShort(request)) {
-    // As a stream it would cost more than all that is done with it.
-    server?.timeout?.(request, Math.ceil(limits.blockMsMax / 1000));
-    stream.chunk(0);
-    return yield await Promise.race([request.bytes(), aborted(stream.cut.signal)]);
-  }
+): AsyncIterable<Uint8Array> {
+  if (!request.body) return none();
+  if (isShort(request)) return whole(request, server, stream);
   const touch = readIdle(request, server, nowMs);
   touch();
-  yield* cuttable(request.body, stream.cut.signal, (bytes) => {
+  return cuttable(request.body, stream.cut.signal, (bytes) => {
     touch();
     stream.chunk(bytes);
   });
 }
 
-/** Rejects with the signal's reason. */
-function aborted(signal: AbortSignal): Promise<never> {
-  const cut = new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-  cut.catch(() => {}); // It may come when nobody waits any more.
-  return cut;
+async function* none(): AsyncGenerator<Uint8Array, void, void> {}
+
+/** As a stream it would cost more than all that is done with it. */
+async function* whole(
+  request: Request,
+  server: Server | undefined,
+  stream: Stream,
+): AsyncGenerator<Uint8Array, void, void> {
+  server?.timeout?.(request, Math.ceil(limits.blockMsMax / 1000));
+  stream.chunk(0);
+  yield await stream.cut.race(request.bytes());
 }
 
 function isShort(request: Request): boolean {

@@ -1,33 +1,53 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { limits } from "../shared/limits.ts";
 import { Drain } from "./drain.ts";
 
-/** After `refused` and `completed` spread over some seconds. */
-function after(refused: number, completed: number) {
-  let nowMs = 0;
+const secMax = limits.intervalMs / 1000;
+
+function setUp() {
+  let nowMs = 5_000;
   const drain = new Drain(() => nowMs);
-  for (let i = 0; i < refused; i++) drain.refused();
-  for (let i = 0; i < completed; i++) drain.completed();
-  return { drain, advance: (ms: number) => nowMs += ms };
+  const refuse = (count: number, random = 0.5) =>
+    Array.from({ length: count }, () => drain.retryAfterSec(() => random));
+  return { drain, refuse, advance: (ms: number) => nowMs += ms };
 }
 
-test("those who are refused come back over the time that it takes to be through with them", () => {
-  // 3,000 in ten seconds, and 20,000 wait: 67 s, of which the normal interval is the cap.
-  expect(after(20_000, 3_000).drain.retryAfterSec(() => 1)).toBe(limits.intervalMs / 1000);
-  // 6,000 wait: 20 s, and each somewhere in it.
-  expect(after(6_000, 3_000).drain.retryAfterSec(() => 1)).toBe(20);
-  expect(after(6_000, 3_000).drain.retryAfterSec(() => 0.5)).toBe(15);
-  expect(after(6_000, 3_000).drain.retryAfterSec(() => 0)).toBe(10);
-});
+/** How many are to come back in each second. */
+function bySecond(times: number[]): number[] {
+  const counts = new Array<number>(secMax + 1).fill(0);
+  for (const sec of times) counts[sec]!++;
+  return counts;
+}
 
-test("where nothing completes nobody is sent away for longer than the normal interval", () => {
-  expect(after(1_000, 0).drain.retryAfterSec(() => 0.999)).toBe(limits.intervalMs / 1000);
-});
+describe("those who are refused", () => {
+  test("come back one behind the other, half as many again each second as are let in", () => {
+    const { drain, refuse } = setUp();
+    for (let i = 0; i < 1_000 * limits.drainMs / 1000; i++) drain.admitted();
+    const counts = bySecond(refuse(6_000));
+    expect(counts.slice(0, 6)).toEqual([0, 1_500, 1_500, 1_500, 1_500, 0]);
+  });
 
-test("what is long past doesn't count", () => {
-  const { drain, advance } = after(100_000, 10);
-  advance(20 * limits.drainMs);
-  drain.refused();
-  drain.completed();
-  expect(drain.retryAfterSec(() => 1)).toBe(limits.drainMs / 1000 + 1);
+  test("and find all of the normal interval booked come in its last third", () => {
+    const { refuse } = setUp();
+    refuse(secMax * limits.returnsPerSecMin);
+    expect([0, 0.5, 0.999].map((random) => refuse(1, random)[0])).toEqual([60, 50, 41]);
+  });
+
+  test("get the appointments of seconds that come into reach, and none that are past", () => {
+    const { refuse, advance } = setUp();
+    refuse(secMax * limits.returnsPerSecMin);
+    advance(2_000);
+    expect(bySecond(refuse(2 * limits.returnsPerSecMin)).slice(-3))
+      .toEqual([0, limits.returnsPerSecMin, limits.returnsPerSecMin]);
+    advance(100 * limits.intervalMs);
+    expect(refuse(1)).toEqual([1]);
+  });
+
+  test("come back sooner when more are let in again", () => {
+    const { drain, refuse, advance } = setUp();
+    expect(Math.max(...refuse(10 * limits.returnsPerSecMin))).toBe(10);
+    advance(20 * limits.drainMs);
+    for (let i = 0; i < 100 * limits.drainMs / 1000; i++) drain.admitted();
+    expect(Math.max(...refuse(10 * limits.returnsPerSecMin))).toBe(4);
+  });
 });

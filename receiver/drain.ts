@@ -1,43 +1,50 @@
 /**
- * Ends of streams and refusals go in, a time to come back comes out: so that those who were refused
- * come back about as fast as there is room for them. Rates fade with `drainMs`.
+ * Streams that are let in go in; for each that is refused a time to come back comes out, by appointment:
+ * for each second to come as many as are let in now, and some more, so that the rate can grow. Each try
+ * costs a connection and what was sent of a body, so nobody is to come before there is room.
  */
 import { limits } from "../shared/limits.ts";
+import { Rate } from "./rate.ts";
+
+/** What agents obey: no wait is longer than the normal interval. */
+const secMax = limits.intervalMs / 1000;
+/** More come than were let in of late: else who is let in slowly once would be so for ever. */
+const growth = 1.5;
 
 export class Drain {
-  #completed = 0;
-  #refused = 0;
-  #atMs: number;
+  readonly #rate: Rate;
+  /** Appointments by second, modulo the length; of those that are past none are left. */
+  readonly #booked = new Array<number>(secMax + 1).fill(0);
+  #sec: number;
 
   constructor(private readonly nowMs: () => number) {
-    this.#atMs = nowMs();
+    this.#rate = new Rate(nowMs);
+    this.#sec = Math.floor(nowMs() / 1000);
   }
 
-  completed(): void {
-    this.#fade();
-    this.#completed++;
+  admitted(): void {
+    this.#rate.count();
   }
 
-  refused(): void {
-    this.#fade();
-    this.#refused++;
-  }
-
-  /**
-   * Seconds until all who were refused lately would be through at the present rate, and for each
-   * another point in the later half of it: each try costs. At most the normal interval of uploads.
-   */
+  /** Seconds, at most the normal interval of uploads; where all of it is booked, in its last third. */
   retryAfterSec(random: () => number): number {
-    const allSec = this.#refused / Math.max(this.#completed, 1) * limits.drainMs / 1000;
-    const bounded = Math.min(Math.max(allSec, 4), limits.intervalMs / 1000);
-    return Math.ceil(bounded * (0.5 + random() / 2));
+    this.#forget();
+    const perSec = Math.max(limits.returnsPerSecMin, growth * this.#rate.perSec);
+    let sec = 1;
+    while (sec <= secMax && this.#booked[this.#at(sec)]! >= perSec) sec++;
+    if (sec > secMax) sec = secMax - Math.floor(random() * secMax / 3);
+    this.#booked[this.#at(sec)]!++;
+    return sec;
   }
 
-  #fade(): void {
-    const nowMs = this.nowMs();
-    const left = Math.exp((this.#atMs - nowMs) / limits.drainMs);
-    this.#completed *= left;
-    this.#refused *= left;
-    this.#atMs = nowMs;
+  #at(sec: number): number {
+    return (this.#sec + sec) % this.#booked.length;
+  }
+
+  #forget(): void {
+    const nowSec = Math.floor(this.nowMs() / 1000);
+    const past = Math.min(nowSec - this.#sec, this.#booked.length);
+    for (let sec = 0; sec < past; sec++) this.#booked[this.#at(sec)] = 0;
+    this.#sec = nowSec;
   }
 }

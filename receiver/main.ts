@@ -10,6 +10,7 @@ import { commandLine, orExit } from "./command_line.ts";
 import { Door } from "./door.ts";
 import { startDuties } from "./duties.ts";
 import { FlushAdvice } from "./flush_advice.ts";
+import { lettingGo } from "./let_go.ts";
 import { Listener } from "./listener.ts";
 import { ReceiverMetrics } from "./receiver_metrics.ts";
 import { say } from "./say.ts";
@@ -27,7 +28,7 @@ const epoch = await orExit(() => openEpochAside({ data, options, name }));
 
 const metrics = new ReceiverMetrics();
 const commits = new CommitQueue(epoch, {
-  frameOf: epoch.frameOf,
+  texts: epoch.texts,
   committed: (commit) => metrics.committed(commit),
   changed: (problem) =>
     problem ? say("storage_down", problem.message) : say("storage_up", "it takes writes again"),
@@ -44,7 +45,7 @@ const receiver = new Receiver({
   admission,
   metrics,
   // A third faster than node:zlib's on small frames.
-  decode: exactly(Bun.zstdDecompressSync),
+  decode: lettingGo(exactly(Bun.zstdDecompressSync)),
   flushMs: () => advice.flushMs,
   nowUs: () => Date.now() * 1000,
   random: Math.random,

@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { Worker } from "node:worker_threads";
+import type { Texts } from "../shared/commit_queue.ts";
 import { limits } from "../shared/limits.ts";
 import type { OpenOptions } from "../shared/storage/open.ts";
 import {
@@ -20,8 +21,16 @@ export interface Opening {
   name: string;
 }
 
+/** A frame's text, in the memory of this number. */
+export interface Text {
+  memory: number;
+  bytes: number;
+}
+
 export type Call =
-  | { id: number; call: "commit"; texts: Uint8Array[] }
+  | { call: "memory"; memory: SharedArrayBuffer }
+  | { call: "full"; text: Text }
+  | { id: number; call: "commit"; texts: Text[] }
   | { id: number; call: "probe" }
   | { id: number; call: "close" };
 
@@ -30,11 +39,11 @@ export type Answer =
   | { failed: string }
   | { id: number; error?: string };
 
-type Asked = Call extends infer C ? C extends { id: number } ? Omit<C, "id"> : never : never;
+type Asked = { call: "commit"; texts: Text[] } | { call: "probe" } | { call: "close" };
 
 /**
- * A new epoch of the storage, whose `commit` takes what its `frameOf` made. Throws `StorageError` if
- * it can't be opened. A thread that breaks ends the program: what it had in hand isn't known.
+ * A new epoch of the storage, whose `commit` takes texts in memory that its `texts` made. Throws
+ * `StorageError` if it can't be opened. A thread that breaks ends the program: what it had in hand isn't known.
  */
 export async function openEpochAside(opening: Opening): Promise<EpochAside> {
   const thread = new Worker(new URL("./storage_thread.ts", import.meta.url), {
@@ -55,9 +64,9 @@ class EpochAside implements EpochWriter {
   readonly epoch: string;
   readonly pace: Pace;
   #next = 0;
+  /** Those that the thread knows, and their numbers. */
+  readonly #memories = new Map<ArrayBufferLike, number>();
   readonly #asked = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
-  /** Memory that both threads see, for a frame's text each. Used again, for garbage is collected late. */
-  readonly #free: SharedArrayBuffer[] = [];
 
   constructor(private readonly thread: Worker, opened: EpochName & { pace: Pace }) {
     ({ receiver: this.receiver, epoch: this.epoch, pace: this.pace } = opened);
@@ -69,22 +78,22 @@ class EpochAside implements EpochWriter {
     });
   }
 
-  /** A frame's text, where the thread sees it. */
-  readonly frameOf = (parts: readonly Uint8Array[], bytes: number): Uint8Array => {
-    const memory = this.#free.pop() ?? new SharedArrayBuffer(limits.frameTextBytesMax);
-    const text = new Uint8Array(memory, 0, bytes);
-    let at = 0;
-    for (const part of parts) {
-      text.set(part, at);
-      at += part.length;
-    }
-    return text;
+  /**
+   * Memory that both threads see. The other is told of it once: each time it came in a message its
+   * collector would count it as new, and collect.
+   */
+  readonly texts: Texts = {
+    memory: () => {
+      const memory = new SharedArrayBuffer(limits.frameTextBytesMax);
+      this.#memories.set(memory, this.#memories.size);
+      this.#post({ call: "memory", memory });
+      return memory;
+    },
+    full: (text) => this.#post({ call: "full", text: this.#named(text) }),
   };
 
   commit(texts: Uint8Array[]): Promise<void> {
-    return this.#ask({ call: "commit", texts }).finally(() => {
-      this.#free.push(...texts.map((text) => text.buffer as SharedArrayBuffer));
-    });
+    return this.#ask({ call: "commit", texts: texts.map((text) => this.#named(text)) });
   }
 
   probe(): Promise<void> {
@@ -95,9 +104,17 @@ class EpochAside implements EpochWriter {
     return this.#ask({ call: "close" });
   }
 
+  #named({ buffer, length }: Uint8Array): Text {
+    return { memory: this.#memories.get(buffer)!, bytes: length };
+  }
+
+  #post(call: Call): void {
+    this.thread.postMessage(call);
+  }
+
   #ask(asked: Asked): Promise<void> {
     const id = this.#next++;
-    this.thread.postMessage({ id, ...asked });
+    this.#post({ id, ...asked });
     return new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject }));
   }
 }

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { describe, expect, test } from "bun:test";
-import { CommitQueue, joinFrames, type Sink } from "./commit_queue.ts";
+import { CommitQueue, type Sink } from "./commit_queue.ts";
 import { limits } from "./limits.ts";
 import { decodeSegment } from "./segment_reader.ts";
 import { type Pace, StorageError } from "./storage/storage.ts";
@@ -494,34 +494,16 @@ test("a block may come in parts, which stay together", async () => {
   expect(sink.commits).toEqual([["#1 head\na\nb\n"]]);
 });
 
-describe("joinFrames", () => {
-  const text = (frames: Uint8Array[]) =>
-    decodeSegment(Buffer.concat(frames)).map(({ text }) => text!);
-
-  test("makes frames of at most frameTextBytesMax, whole blocks in order", () => {
-    const max = limits.frameTextBytesMax;
-    const sizes = [max - 1, 1, 1, max, 5, max - 5, max / 2, max / 2 + 1, 10];
-    const blocks = sizes.map((size, i) => Buffer.alloc(size, 97 + i));
-    const frames = text(joinFrames(blocks.map((block) => [block])));
-    expect(frames.map((f) => f.length)).toEqual([
-      max,
-      1,
-      max,
-      max,
-      max / 2,
-      max / 2 + 11,
-    ]);
-    expect(frames.join("") === Buffer.concat(blocks).toString("latin1")).toBe(true);
-  });
-
-  test("makes nothing of nothing", () => {
-    expect(joinFrames([])).toEqual([]);
-    expect(joinFrames([[new Uint8Array(0)]])).toEqual([]);
-  });
-
-  test("keeps bytes that are no UTF-8", () => {
-    expect(text(joinFrames([[Buffer.from([0xff, 0xfe, 0x00, 0x0a])]]))).toEqual([
-      "\xff\xfe\x00\n",
-    ]);
-  });
+test("the memory of texts is used again, whatever became of them", async () => {
+  let made = 0;
+  const sink = new HeldSink();
+  sink.commit = () => made % 2 ? Promise.reject(new StorageError("disk full")) : Promise.resolve();
+  const memory = () => {
+    made++;
+    return new ArrayBuffer(limits.frameTextBytesMax);
+  };
+  const clock = { now: () => 0, sleep: () => Promise.resolve() };
+  const queue = new CommitQueue(sink, { ...clock, texts: { memory, full: () => {} } });
+  for (let i = 0; i < 5; i++) await queue.append(bytes("a\n")).catch(() => {});
+  expect(made).toBe(1);
 });

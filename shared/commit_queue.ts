@@ -2,7 +2,7 @@
  * Blocks of many streams in, durable frames out: group commit. What arrived while the last commit
  * was running is joined into the next one, so that one sync or one object serves all who wait.
  */
-import { Buffer } from "node:buffer";
+import { Batch, type Parts, type Settled } from "./commit_queue_batch.ts";
 import { limits } from "./limits.ts";
 import { type EpochWriter, StorageError } from "./storage/storage.ts";
 import { compressFrame } from "./zstd.ts";
@@ -10,32 +10,29 @@ import { compressFrame } from "./zstd.ts";
 /** Where committed frames go: one epoch of a storage (storage/storage.ts). */
 export type Sink = Pick<EpochWriter, "pace" | "commit" | "probe" | "close">;
 
+/** The side of a sink that compresses itself: its commits get the frames' texts. */
+export interface Texts {
+  /** Memory for one text, of `frameTextBytesMax`. It is used again after the text's commit. */
+  memory(): ArrayBufferLike;
+  /** This text is whole and may be compressed now. If it isn't committed, a probe comes before the next that is. */
+  full(text: Uint8Array): void;
+}
+
 export interface CommitQueueOptions {
   now?: () => number;
   sleep?: (ms: number) => Promise<void>;
-  /** Makes a frame of its text, which comes in parts; for a sink that compresses itself. */
-  frameOf?: FrameOf;
+  /** For a sink that compresses itself. */
+  texts?: Texts;
   /** Told of each commit: how long it took from its beginning, and the text it had. */
   committed?: (commit: { ms: number; textBytes: number; ok: boolean }) => void;
   /** Told when the storage takes no writes any more, and when it takes them again (undefined). */
   changed?: (problem: Error | undefined) => void;
 }
 
-/** The parts of one block, in order. */
-type Parts = readonly Uint8Array[];
-
-export type FrameOf = (parts: readonly Uint8Array[], bytes: number) => Uint8Array;
-
-interface Waiting {
-  block: Parts;
-  sinceMs: number;
-  resolve: () => void;
-  reject: (error: unknown) => void;
-}
-
 export class CommitQueue {
-  #waiting: Waiting[] = [];
-  #waitingBytes = 0;
+  #waiting: Batch;
+  /** Memory of texts that are durable. The newest is taken first: it is still in the processor's cache. */
+  readonly #free: ArrayBufferLike[] = [];
   /** Commits that run, oldest first, each with the time since which its first block has waited. */
   readonly #running = new Map<Promise<void>, number>();
   #pumping = false;
@@ -52,6 +49,7 @@ export class CommitQueue {
   constructor(private readonly sink: Sink, private readonly options: CommitQueueOptions = {}) {
     this.#now = options.now ?? (() => performance.now());
     this.#sleep = options.sleep ?? ((ms) => new Promise((r) => setTimeout(r, ms)));
+    this.#waiting = this.#newBatch();
   }
 
   /** Why the storage takes no writes now; it is asked again until it does. */
@@ -61,25 +59,28 @@ export class CommitQueue {
 
   /** For how long the block that has waited longest has done so. */
   get waitedMs(): number {
-    const sinceMs = this.#running.values().next().value ?? this.#waiting[0]?.sinceMs;
+    const sinceMs = this.#running.values().next().value ?? this.#waiting.sinceMs;
     return sinceMs === undefined ? 0 : this.#now() - sinceMs;
   }
 
   /**
    * Queues a whole block (header line and records, at most a frame's text), given in as many parts as
-   * the caller has it in. Resolves when it is durable together with all that was queued before it,
-   * rejects if it may not be. The queue owns the bytes from now on.
+   * the caller has it in; they are copied. `settled` is told when it is durable together with all that
+   * was queued before it, or why it may not be.
    */
-  append(...block: Parts): Promise<void> {
-    if (this.#closed) return Promise.reject(new StorageError("Cannot append: the queue is closed"));
-    if (this.#problem) return Promise.reject(this.#problem);
-    const done = new Promise<void>((resolve, reject) => {
-      this.#waiting.push({ block, sinceMs: this.#now(), resolve, reject });
-    });
-    this.#waitingBytes += bytesOf(block);
-    if (this.#waitingBytes >= this.sink.pace.batchBytes) this.#batchIsFull();
+  add(block: Parts, settled: Settled): void {
+    if (this.#closed) return settled(new StorageError("Cannot append: the queue is closed"));
+    if (this.#problem) return settled(this.#problem);
+    this.#waiting.add(block, this.#now(), settled);
+    if (this.#waiting.bytes >= this.sink.pace.batchBytes) this.#batchIsFull();
     this.#start();
-    return done;
+  }
+
+  /** The same, as a promise. */
+  append(...block: Parts): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.add(block, (error) => error === undefined ? resolve() : reject(error));
+    });
   }
 
   /** Gives the sink a chance to close a segment that has grown old without traffic. */
@@ -106,7 +107,7 @@ export class CommitQueue {
   async #pump(): Promise<void> {
     // Lets the handlers of chunks that came in the same turn add theirs.
     await Promise.resolve();
-    while (this.#failed || this.#waiting.length > 0 || this.#rollDue) {
+    while (this.#failed || this.#waiting.settled.length > 0 || this.#rollDue) {
       if (this.#failed) await this.#recover();
       else if (this.#running.size >= this.sink.pace.parallel) {
         await Promise.race(this.#running.keys());
@@ -123,36 +124,46 @@ export class CommitQueue {
   async #company(): Promise<void> {
     const { companyMs, batchBytes } = this.sink.pace;
     const restMs = companyMs - (this.#now() - this.#lastBeginMs);
-    if (restMs <= 0 || this.#waitingBytes >= batchBytes || this.#closed) return;
+    if (restMs <= 0 || this.#waiting.bytes >= batchBytes || this.#closed) return;
     const full = new Promise<void>((resolve) => this.#batchIsFull = resolve);
     await Promise.race([this.#sleep(restMs), full]);
   }
 
   #begin(): void {
     const batch = this.#waiting;
-    const textBytes = this.#waitingBytes;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    this.#waiting = this.#newBatch();
     this.#rollDue = false;
     this.#lastBeginMs = this.#now();
-    const commit = this.#commit(batch, textBytes).finally(() => this.#running.delete(commit));
-    this.#running.set(commit, batch[0]?.sinceMs ?? this.#lastBeginMs);
+    const commit = this.#commit(batch).finally(() => this.#running.delete(commit));
+    this.#running.set(commit, batch.sinceMs ?? this.#lastBeginMs);
   }
 
-  async #commit(batch: Waiting[], textBytes: number): Promise<void> {
+  async #commit(batch: Batch): Promise<void> {
     const beginMs = this.#now();
-    const report = (ok: boolean) =>
-      this.options.committed?.({ ms: this.#now() - beginMs, textBytes, ok });
+    const texts = batch.texts();
+    let failure: { error: unknown } | undefined;
     try {
-      await this.sink.commit(joinFrames(batch.map((w) => w.block), this.options.frameOf));
-      for (const waiting of batch) waiting.resolve();
-      report(true);
+      const given = this.options.texts ? texts : texts.map((text) => compressFrame(text));
+      await this.sink.commit(given);
     } catch (error) {
+      failure = { error };
       this.#failed = true;
-      for (const waiting of batch) waiting.reject(error);
-      report(false);
       this.#start();
     }
+    this.#giveBack(texts);
+    for (const settled of batch.settled) settled(failure?.error);
+    const ms = this.#now() - beginMs;
+    this.options.committed?.({ ms, textBytes: batch.bytes, ok: failure === undefined });
+  }
+
+  #giveBack(texts: Uint8Array[]): void {
+    for (const { buffer } of texts) this.#free.push(buffer);
+  }
+
+  #newBatch(): Batch {
+    const { texts } = this.options;
+    const make = () => texts?.memory() ?? new ArrayBuffer(limits.frameTextBytesMax);
+    return new Batch(() => this.#free.pop() ?? make(), (text) => texts?.full(text));
   }
 
   /** Nothing more is begun until the storage says that it takes writes; who waits is told at once. */
@@ -165,8 +176,10 @@ export class CommitQueue {
         this.#become(undefined);
       } catch (error) {
         this.#become(error as Error);
-        for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
-        this.#waitingBytes = 0;
+        const batch = this.#waiting;
+        this.#waiting = this.#newBatch();
+        this.#giveBack(batch.texts());
+        for (const settled of batch.settled) settled(error);
         if (this.#closed) return void (this.#failed = false);
         await this.#sleep(limits.probeMs);
       }
@@ -182,31 +195,4 @@ export class CommitQueue {
   async #settled(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running.keys());
   }
-}
-
-/** Blocks to compressed frames, in order, each of at most `frameTextBytesMax` of text. */
-export function joinFrames(blocks: readonly Parts[], frameOf: FrameOf = compressed): Uint8Array[] {
-  const frames: Uint8Array[] = [];
-  let text: Uint8Array[] = [];
-  let bytes = 0;
-  for (const block of blocks) {
-    const blockBytes = bytesOf(block);
-    if (bytes > 0 && bytes + blockBytes > limits.frameTextBytesMax) {
-      frames.push(frameOf(text, bytes));
-      text = [];
-      bytes = 0;
-    }
-    text.push(...block);
-    bytes += blockBytes;
-  }
-  if (bytes > 0) frames.push(frameOf(text, bytes));
-  return frames;
-}
-
-function compressed(parts: readonly Uint8Array[], bytes: number): Uint8Array {
-  return compressFrame(Buffer.concat(parts, bytes));
-}
-
-function bytesOf(parts: Parts): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
 }

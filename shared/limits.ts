@@ -87,17 +87,21 @@ export const limits = {
   receiverMemoryBytes: 512 * MiB,
   /** What the program takes before anybody is connected, measured: 60 to 90 MiB. */
   receiverBaseBytes: 96 * MiB,
-  /** An open live stream, measured: 11 KiB idle, and what a chunk takes on its way. */
-  liveStreamBytes: 12 * KiB,
+  /** An open live stream, measured: 13 KiB are the runtime's, the rest is ours. */
+  liveStreamBytes: 20 * KiB,
   /** A bulk stream that stalls can hold so much in the runtime, measured. */
   bulkStreamBytes: 1.6 * MiB,
-  /** Text in flight is there twice for a moment: as it came, and joined into a frame. */
-  bytesPerByteInFlight: 2,
+  /** Text in flight is there once, joined into frames; they may not be full, and are compressed. */
+  bytesPerByteInFlight: 1.5,
   /** More would need more open files than the usual limit of 20,000. */
   liveStreamsMax: 16_000,
   /** Beyond so many bulk streams each is only slower. Picked from the air. */
   bulkStreamsMax: 256,
-  /** Streams of which nothing is durable yet: some 1 ms of work each, and agents wait 15 s. */
+  /** Streams of which nothing is durable yet: as many as get on within so long, for agents wait 15 s, */
+  startingMs: 6_000,
+  /** ... at least so many: some ms of work each, and a slow line takes seconds for its first block, */
+  startingStreamsMin: 1_500,
+  /** ... and at most so many. */
   startingStreamsMax: 4_000,
   /** With more of the live slots taken than this share, the oldest streams make room for others: */
   crowdedShare: 0.9,
@@ -125,8 +129,10 @@ export const limits = {
   slowCommitMs: 1_000,
   /** A storage that takes no writes is asked again so often. */
   probeMs: 1_000,
-  /** Rates of refusals and completions are of about so long ago. */
+  /** Rates of streams that are let in, and that get on, are of about so long ago. */
   drainMs: 10_000,
+  /** Of those who were refused at least so many may come back each second: a try costs some 0.2 ms. */
+  returnsPerSecMin: 50,
   /** The longest flush time that a receiver asks for: larger frames save little and take memory. */
   flushAskedMsMax: 4_000,
   /** When room is short the newest live streams are ended, at most so often, */
@@ -135,8 +141,8 @@ export const limits = {
   shedShare: 64,
   /** A commit smaller than `smallBatchBytes` waits so long for company after the last one. */
   companyMs: 8,
-  /** Above this a batch is worth a sync of its own. */
-  smallBatchBytes: 256 * KiB,
+  /** Above this a batch is worth a sync of its own: a whole frame. */
+  smallBatchBytes: 1 * MiB,
   /** At most one acknowledgement line per stream in this time: each costs some 20 microseconds. */
   ackIntervalMs: 1_000,
   /** ... and a busy receiver's are no further apart than this. */
@@ -403,6 +409,7 @@ assertRelation(l.rawLineBytesMax < l.fileReadBytes, "a line of a file fits one r
 assertRelation(l.readIdleMs >= 3 * l.heartbeatMs, "read-idle is at least three heartbeats");
 assertRelation(l.readIdleMs < 255_000, "read-idle is within what Bun can time");
 assertRelation(l.ackTimeoutMs >= 3 * l.ackIntervalMsMax, "some acknowledgements fit its time-out");
+assertRelation(2 * l.startingMs < l.ackTimeoutMs, "who is let in isn't given up at half its pace");
 assertRelation(l.ackIntervalMs <= l.ackIntervalMsMax, "a busy receiver acknowledges no sooner");
 assertRelation(l.flushAskedMsMax <= l.flushMsMax, "a receiver asks for what agents do");
 assertRelation(l.flushMsMax < l.ackTimeoutMs, "a slow flush isn't taken for a dead receiver");
@@ -438,20 +445,20 @@ export interface ReceiverBudget {
 }
 
 /**
- * What a receiver of so much memory takes at a time: of what the program itself leaves, two fifths
- * are for live streams, one for bulk streams, one each for their text in flight. Throws if it is
- * too little to work with.
+ * What a receiver of so much memory takes at a time: of what the program itself leaves, half is for
+ * live streams, a sixth for bulk streams, a sixth each for their text in flight. Throws if it is too
+ * little to work with.
  */
 export function receiverBudget(memoryBytes: number): ReceiverBudget {
-  const fifth = (memoryBytes - l.receiverBaseBytes) / 5;
+  const sixth = (memoryBytes - l.receiverBaseBytes) / 6;
   const budget = {
-    liveStreams: Math.min(l.liveStreamsMax, Math.floor(2 * fifth / l.liveStreamBytes)),
-    bulkStreams: Math.min(l.bulkStreamsMax, Math.floor(fifth / l.bulkStreamBytes)),
-    liveBytes: Math.floor(fifth / l.bytesPerByteInFlight),
-    bulkBytes: Math.floor(fifth / l.bytesPerByteInFlight),
+    liveStreams: Math.min(l.liveStreamsMax, Math.floor(3 * sixth / l.liveStreamBytes)),
+    bulkStreams: Math.min(l.bulkStreamsMax, Math.floor(sixth / l.bulkStreamBytes)),
+    liveBytes: Math.floor(sixth / l.bytesPerByteInFlight),
+    bulkBytes: Math.floor(sixth / l.bytesPerByteInFlight),
   };
   if (budget.bulkStreams >= 1 && budget.liveBytes >= 4 * l.frameTextBytesMax) return budget;
-  const needBytes = l.receiverBaseBytes + 5 * 4 * l.frameTextBytesMax * l.bytesPerByteInFlight;
+  const needBytes = l.receiverBaseBytes + 6 * 4 * l.frameTextBytesMax * l.bytesPerByteInFlight;
   throw new RangeError(
     `Cannot divide up memory because it must be at least ${Math.ceil(needBytes / MiB)} MiB: ` +
       `current value is ${Math.floor(memoryBytes / MiB)} MiB`,

@@ -10,6 +10,7 @@ import { programOptions } from "../../shared/options.ts";
 import { floodPart } from "./flood_part.ts";
 import { steps, streamsPart } from "./streams_part.ts";
 import { wrkPart } from "./wrk.ts";
+import { bodyKinds } from "./wrk_load.ts";
 
 const { values } = programOptions("Usage: bun run bench:receiver [OPTIONS]", {
   part: {
@@ -21,6 +22,9 @@ const { values } = programOptions("Usage: bun run bench:receiver [OPTIONS]", {
   streams: { type: "number", unit: "streams", default: 10_000, help: "live at a time" },
   devices: { type: "number", unit: "devices", default: 100_000, help: "of the flood" },
   most: { type: "number", unit: "s", default: 240, help: "of the flood; then it gives up" },
+  "wrk-seconds": { type: "number", unit: "s", default: 40, help: "each run of wrk; up to 240" },
+  rounds: { type: "number", unit: "runs", default: 2, help: "of wrk on either program" },
+  kind: { type: "list", unit: "body", help: "only that one under wrk: text, frame" },
   folder: { type: "text", unit: "folder", default: tmpdir(), help: "on the disk to be measured" },
 }, process.argv.slice(2));
 
@@ -48,7 +52,14 @@ const streams = chosen.length > 0
   ? await streamsPart({ steps: chosen, folder, seconds, streams: count, print })
   : undefined;
 const flood = wanted("flood") ? await floodPart({ folder, devices, most, print }) : undefined;
-const wrk = wanted("wrk") ? await wrkPart({ folder, print }) : undefined;
+const wrkOptions = {
+  folder,
+  print,
+  seconds: values["wrk-seconds"],
+  rounds: values.rounds,
+  kinds: bodyKinds.filter((kind) => values.kind.length === 0 || values.kind.includes(kind)),
+};
+const wrk = wanted("wrk") ? await wrkPart(wrkOptions) : undefined;
 if (wrk && "skipped" in wrk) console.log(`nginx: skipped: ${wrk.skipped}`);
 const compared = wrk && !("skipped" in wrk) ? wrk : undefined;
 const lost = [streams?.lost, flood?.lost, compared?.wrk_lost].filter((n) => n !== undefined);
@@ -56,6 +67,8 @@ const lost = [streams?.lost, flood?.lost, compared?.wrk_lost].filter((n) => n !=
 const result = {
   nginx_ratio_64: compared?.nginx_ratio_64 ?? null,
   nginx_ratio_1024: compared?.nginx_ratio_1024 ?? null,
+  nginx_ratio_64_burst: compared?.nginx_ratio_64_burst ?? null,
+  nginx_ratio_1024_burst: compared?.nginx_ratio_1024_burst ?? null,
   cpu_s_per_gb: streams?.peak?.cpuSecPerGB ?? null,
   rss_mib: streams?.peak?.rssPeakMiB ?? null,
   lost: lost.length > 0 ? lost.reduce((sum, n) => sum + n, 0) : null,

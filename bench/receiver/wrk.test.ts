@@ -52,9 +52,10 @@ test("wrk's result is read from the line that the script prints", () => {
 test("a row has the medians of its runs, without what was refused", () => {
   const run = { seconds: 10, broken: 0, timeouts: 0, p50Ms: 1, p99Ms: 2, raw: "" };
   const measured = (requests: number, statuses: number): Measured => ({
-    run: { ...run, requests, statuses },
-    warmUp: { ...run, requests: 2 * requests, statuses: 0 },
+    burst: { ...run, requests: 2 * requests, statuses: 0 },
+    rest: { ...run, requests, statuses },
     rssMiB: requests,
+    cpuMs: 3 * requests - statuses,
     answered: requests,
     stored: requests,
   });
@@ -64,9 +65,9 @@ test("a row has the medians of its runs, without what was refused", () => {
     measured(110, 10),
     measured(510, 10),
   ]);
-  expect(row).toMatchObject({ requestsPerSecond: 50, burstPerSecond: 102, rssMiB: 510 });
-  expect(row).toMatchObject({ bodyMBPerSecond: 100, textMBPerSecond: 200 });
-  const nginx = { ...row, program: "nginx" as const, requestsPerSecond: 40 };
+  expect(row).toMatchObject({ requestsPerSecond: 76, burstPerSecond: 102, rssMiB: 510 });
+  expect(row).toMatchObject({ bodyMBPerSecond: 152, textMBPerSecond: 304, cpuUsPerBody: 1000 });
+  const nginx = { ...row, program: "nginx" as const, requestsPerSecond: 60.8 };
   expect(ratio([row, nginx], "text", 64, "requestsPerSecond")).toBe(1.25);
   expect(ratio([row, nginx], "frame", 64, "requestsPerSecond")).toBeNaN();
 });

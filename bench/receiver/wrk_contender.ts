@@ -20,6 +20,9 @@ export interface Contender {
   stored(): Promise<number>;
 }
 
+/** USER_HZ: what the kernel shows to programs. */
+const tickMs = 10;
+
 const running = new Set<ChildProcess>();
 process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
@@ -82,5 +85,14 @@ export function rssMiB(pids: number[]): number {
   return pids.reduce((sum, pid) => {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     return sum + Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) / 1024;
+  }, 0);
+}
+
+/** User and system time that the processes have taken, in ms. */
+export function cpuMs(pids: number[]): number {
+  return pids.reduce((sum, pid) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return sum + (Number(fields[11]) + Number(fields[12])) * tickMs;
   }, 0);
 }

@@ -19,7 +19,8 @@ import { seededRandom } from "../../tests/fleet/random.ts";
 import { LogText } from "../../tests/fleet/text.ts";
 import { deviceName } from "./devices.ts";
 
-export type BodyKind = "text" | "frame";
+export const bodyKinds = ["text", "frame"] as const;
+export type BodyKind = typeof bodyKinds[number];
 
 export const bodyBytes = 30 * 1024;
 /** 15 MB in all: what waits for one commit, 64 or 1,024 of them, hardly repeats itself. */

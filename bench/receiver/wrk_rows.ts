@@ -6,10 +6,13 @@ import type { WrkRun } from "./wrk_run.ts";
 export type Program = "logmill" | "nginx";
 
 export interface Measured {
-  warmUp: WrkRun;
-  run: WrkRun;
+  /** The first seconds, and what came right behind them. */
+  burst: WrkRun;
+  rest: WrkRun;
   /** The most that was seen while it ran. */
   rssMiB: number;
+  /** User and system time of all its processes, of both. */
+  cpuMs: number;
   /** Bodies that it said to have, and bodies that it had: what is on its way at the end is only stored. */
   answered: number;
   stored: number;
@@ -19,11 +22,14 @@ export interface Row {
   body: BodyKind;
   connections: number;
   program: Program;
+  /** Of the whole run. */
   requestsPerSecond: number;
-  /** In the warm-up. */
+  /** Of its first seconds. */
   burstPerSecond: number;
   bodyMBPerSecond: number;
   textMBPerSecond: number;
+  cpuUsPerBody: number;
+  /** Behind the first seconds. */
   p50Ms: number;
   p99Ms: number;
   rssMiB: number;
@@ -36,18 +42,19 @@ export function rowOf(
   runs: Measured[],
 ): Row {
   const mid = (value: (run: Measured) => number) => rounded(median(runs.map(value)));
-  const requestsPerSecond = mid(({ run }) => perSecond(run));
+  const requestsPerSecond = mid(({ burst, rest }) => perSecond(burst, rest));
   const bodyBytes = bodies.lengths.reduce((sum, n) => sum + n, 0) / bodies.lengths.length;
   return {
     body: bodies.kind,
     connections,
     program,
     requestsPerSecond,
-    burstPerSecond: mid(({ warmUp }) => perSecond(warmUp)),
+    burstPerSecond: mid(({ burst }) => perSecond(burst)),
     bodyMBPerSecond: rounded(requestsPerSecond * bodyBytes / 1e6),
     textMBPerSecond: rounded(requestsPerSecond * bodies.textBytes / 1e6),
-    p50Ms: mid(({ run }) => run.p50Ms),
-    p99Ms: mid(({ run }) => run.p99Ms),
+    cpuUsPerBody: mid(({ cpuMs, burst, rest }) => 1000 * cpuMs / answersOf(burst, rest)),
+    p50Ms: mid(({ rest }) => rest.p50Ms),
+    p99Ms: mid(({ rest }) => rest.p99Ms),
     rssMiB: mid((measured) => measured.rssMiB),
   };
 }
@@ -66,9 +73,13 @@ export function ratio(
   return rounded(of("logmill") / of("nginx"));
 }
 
+export function perSecond(...runs: WrkRun[]): number {
+  return Math.round(answersOf(...runs) / runs.reduce((sum, { seconds }) => sum + seconds, 0));
+}
+
 /** Refusals don't count. */
-function perSecond(run: WrkRun): number {
-  return Math.round((run.requests - run.statuses) / run.seconds);
+export function answersOf(...runs: WrkRun[]): number {
+  return runs.reduce((sum, { requests, statuses }) => sum + requests - statuses, 0);
 }
 
 function rounded(value: number): number {

@@ -61,7 +61,7 @@ export class FolderEpoch implements EpochWriter {
   }
 
   async commit(frames: Uint8Array[]): Promise<void> {
-    const bytes = Buffer.concat(frames);
+    const bytes = frames.length === 1 ? frames[0]! : Buffer.concat(frames);
     // Closing comes first, whether or not there is room: only closed segments can be deleted.
     if (this.#file && this.#due(bytes.length)) await this.#orAbandon(() => this.#closeSegment());
     if (bytes.length === 0) return;
