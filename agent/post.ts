@@ -181,7 +181,7 @@ async function readAcks(response: Response, sent: Sent, options: PostOptions): P
 }
 
 async function statusOutcome(response: Response, clock: Clock): Promise<Outcome> {
-  const text = (await response.text()).slice(0, 300);
+  const text = (await response.text()).slice(0, 300).split("\n", 1)[0]!;
   const why = `${response.status} ${text}`;
   if (refusalStatuses.has(response.status)) return { kind: "refused", why };
   const outcome: Outcome = { kind: "failed", why };

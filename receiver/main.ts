@@ -52,6 +52,7 @@ const receiver = new Receiver({
 });
 const serve = (tls: Tls | undefined, port = options.port) =>
   Bun.serve({
+    development: false,
     hostname: options.host,
     port,
     ...(tls ? { tls: { cert: tls.cert, key: tls.key } } : {}),

@@ -55,6 +55,23 @@ describe("options", () => {
     }
   });
 
+  test("leave thumbprints alone that begin like an option", () => {
+    const thumbprint = `-r${"x".repeat(41)}`;
+    for (
+      const argv of [["allow", thumbprint, "--data", "a"], [
+        "allow",
+        "--data",
+        "a",
+        "--",
+        thumbprint,
+      ]]
+    ) {
+      const { values, positionals } = parseOptions(table, argv);
+      expect([values.data, ...positionals]).toEqual(["a", "allow", thumbprint]);
+    }
+    expect(() => parseOptions(table, [`${thumbprint}x`])).toThrow(UsageError);
+  });
+
   test("that aren't in the table, or lack their value, are refused", () => {
     for (const argv of [["--no-such"], ["--data"], ["--verbose=1"], ["-x"], ["--keep", "--data"]]) {
       expect(() => parseOptions(table, argv)).toThrow(UsageError);

@@ -41,7 +41,7 @@ export function parseOptions<const T extends Table>(
   );
   let parsed;
   try {
-    parsed = parseArgs({ args: argv, options, allowPositionals: true });
+    parsed = parseArgs({ args: thumbprintsLast(argv), options, allowPositionals: true });
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -50,6 +50,17 @@ export function parseOptions<const T extends Table>(
     values[name] = toValue(name, spec, parsed.values[name]);
   }
   return { values: values as Values<T>, positionals: parsed.positionals };
+}
+
+/** One in 64 keys' thumbprints begins with `-`, and would be taken for options. */
+function thumbprintsLast(argv: readonly string[]): string[] {
+  const end = argv.indexOf("--");
+  const before = end < 0 ? argv : argv.slice(0, end);
+  const isOne = (word: string) => /^-[\w-]{42}$/.test(word);
+  const thumbprints = before.filter(isOne);
+  if (thumbprints.length === 0) return [...argv];
+  const behind = end < 0 ? [] : argv.slice(end + 1);
+  return [...before.filter((word) => !isOne(word)), "--", ...thumbprints, ...behind];
 }
 
 function toValue(name: string, spec: OptionSpec, given: unknown): unknown {
