@@ -27,3 +27,14 @@ export class DeviceLabels {
     this.#labels = new Map(devices.map(({ name, labels }) => [name, labels]));
   }
 }
+
+/** JSON of a rule's labels, with those of the device that the rule takes. */
+export function withDeviceLabels(
+  labels: string,
+  names: readonly string[],
+  own: Record<string, string>,
+): string {
+  if (names.length === 0) return labels;
+  const more = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(own[name] ?? "")}`);
+  return labels === "{}" ? `{${more.join(",")}}` : `${labels.slice(0, -1)},${more.join(",")}}`;
+}
