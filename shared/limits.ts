@@ -378,6 +378,32 @@ export const limits = {
   literalClassesMax: [1, 4, 10],
   /** Log text on which it is measured what to look for: beyond it the choice stays the same. */
   sampleBytesMax: 2 * MiB,
+
+  // --- archive ----------------------------------------------------------------------------------
+  /** Partitions of devices, unless told otherwise when the archive is begun: a file a day each. */
+  archivePartitions: 16,
+  /** ... and at most: each has its files open while rows are sorted out. */
+  archivePartitionsMax: 1_024,
+  /** Compressed bytes of segments that one run takes at most: some GB of text on the local disk. */
+  archiveRunBytes: 512 * MiB,
+  /** DuckDB's memory, unless told otherwise; what doesn't fit is sorted on the disk. */
+  archiveMemoryBytes: 1024 * MiB,
+  /** Archive files are merged to at most so much: DuckDB sorts that on the disk in a minute or two. */
+  archiveFileBytesMax: 1024 * MiB,
+  /** Files that one merge takes at most: it reads from all of them at a time. */
+  archiveMergeFilesMax: 200,
+  /** An hour's, a day's files are merged so long after its end: its segments are closed by then. */
+  archiveMergeAfterMs: 30 * 60_000,
+  /** What was replaced stays for so long: readers keep the manifest with which they began. */
+  archiveGraceMs: 60 * 60_000,
+  /** A run that took longer doesn't publish: what it wrote may be taken for garbage, */
+  archiveRunMsMax: 3 * 60 * 60_000,
+  /** ... which is what no manifest names at this age. */
+  archiveGarbageMs: 6 * 60 * 60_000,
+  /** One try of putting an archive file into a bucket: the largest at 2 MB/s. */
+  archivePutMs: 10 * 60_000,
+  /** A segment that nobody closed is archived when the last in it was received so long ago. */
+  archiveDeadMs: 60 * 60_000,
 } as const;
 
 /** Throws at load if two limits contradict each other: a programmer's mistake. */
@@ -435,6 +461,15 @@ assertRelation(
   "a whole frame fits what a device may have unfinished",
 );
 assertRelation(l.blockMsMax < l.readIdleMs, "a dribbling stream isn't taken for an idle one");
+
+assertRelation(
+  l.archiveRunMsMax < l.archiveGarbageMs,
+  "what a run still needs isn't taken for garbage",
+);
+assertRelation(
+  2 * l.epochSilentMs <= l.archiveDeadMs && 2 * l.segmentAgeMsMax <= l.archiveDeadMs,
+  "a segment that is archived unclosed isn't written any more",
+);
 
 export interface ReceiverBudget {
   liveStreams: number;

@@ -1,0 +1,107 @@
+/** The archiver as a program: closed segments to Parquet files, small ones to larger ones. */
+import { setPriority, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout } from "node:timers/promises";
+import { limits } from "../../shared/limits.ts";
+import { programOptions, UsageError } from "../../shared/options.ts";
+import { FolderNotes } from "../../shared/storage/folder_notes.ts";
+import { openStorage, parseS3Place, s3Options } from "../../shared/storage/open.ts";
+import { StorageError } from "../../shared/storage/storage.ts";
+import { Archiver } from "./archiver.ts";
+import { DuckError } from "./duck.ts";
+import { openPlace } from "./open_place.ts";
+import { ParquetError } from "./parquet/footer.ts";
+import { ArchiveError } from "./place.ts";
+import { archiveAll, formatReport } from "./rounds.ts";
+
+const MB = 1e6;
+const { values } = programOptions(
+  `
+Usage: deno task archive [OPTIONS]     make Parquet files of closed segments, and merge small ones`,
+  {
+    data: {
+      type: "text",
+      unit: "place",
+      default: "./data",
+      help: "where the segments are, and the archive goes: a folder, or s3://BUCKET/PREFIX",
+    },
+    ...s3Options,
+    every: { type: "number", unit: "s", default: 0, help: "go on, and look so often; 0: end" },
+    "delete-hot": {
+      type: "flag",
+      unit: "",
+      help: "delete segments an hour after they were archived, once their readers have read them",
+    },
+    partitions: {
+      type: "number",
+      unit: "files",
+      default: limits.archivePartitions,
+      help: "devices are spread over so many files a day; stays what it was at the first run",
+    },
+    memory: {
+      type: "number",
+      unit: "MB",
+      default: Math.round(limits.archiveMemoryBytes / MB),
+      help: "for sorting; what doesn't fit is sorted on the disk",
+    },
+    scratch: {
+      type: "text",
+      unit: "folder",
+      help: "for what is under way: some GB (default: archive/scratch in --data; with S3 in /tmp)",
+    },
+  },
+  process.argv.slice(2),
+);
+const say = (text: string) => console.error(`archive: ${text}`);
+
+try {
+  const { data, every, partitions, memory } = values;
+  checkNumber("--partitions", partitions, 1, limits.archivePartitionsMax);
+  checkNumber("--memory", memory, 64, 1e6);
+  const s3 = parseS3Place(data);
+  // What is only idle otherwise: the grinder goes first.
+  setPriority(10);
+  const storage = await openStorage(data, values);
+  const place = await openPlace(data, values);
+  const archiver = new Archiver({
+    storage,
+    place,
+    scratch: values.scratch ??
+      (s3 ? join(tmpdir(), "logmill-archive") : join(data, "archive", "scratch")),
+    partitions,
+    memoryBytes: memory * MB,
+    nowMs: Date.now,
+    random: Math.random,
+    report: say,
+  });
+  const stop = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
+  do {
+    const began = performance.now();
+    const round = await archiveAll({
+      ...{ archiver, storage, place, partitions, stop: stop.signal, nowMs: Date.now, report: say },
+      deleteHot: values["delete-hot"],
+      // With S3 no reader says how far it has come.
+      ...(s3 ? {} : { notes: new FolderNotes(data) }),
+    });
+    say(formatReport(round, performance.now() - began));
+    if (every > 0) {
+      await setTimeout(every * 1000, undefined, { signal: stop.signal }).catch(() => {});
+    }
+  } while (every > 0 && !stop.signal.aborted);
+} catch (error) {
+  const asked = error instanceof UsageError;
+  const expected = [ArchiveError, DuckError, ParquetError, StorageError];
+  const told = asked || expected.some((kind) => error instanceof kind);
+  say(told ? (error as Error).message : String((error as Error).stack ?? error));
+  process.exit(asked ? 2 : 1);
+}
+process.exit(0);
+
+function checkNumber(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new UsageError(
+    `Cannot use ${name} because it must be a whole number from ${least} to ${most}: it is ${value}`,
+  );
+}
