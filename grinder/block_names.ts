@@ -8,10 +8,11 @@ import { limits } from "../shared/limits.ts";
 import { clockKey } from "./boot_clocks.ts";
 import type { BlockDigest } from "./engine/digest.ts";
 import { namesPart } from "./event.ts";
+import type { BootName } from "./index/part_builder.ts";
 import { mayRecover } from "./recovered.ts";
 import { type Seen, type Stream, streamKey } from "./seen.ts";
 
-export interface BlockNames {
+export interface BlockNames extends BootName {
   text: string;
   /** The same, as bytes in words. */
   words: Int32Array;
@@ -84,6 +85,9 @@ function readNames(text: string, seen: Seen): BlockNames | undefined {
     isKernels: source === "kmsg" && stream === boot,
     mayRecover: mayRecover(names),
     slot: undefined,
+    // All of one shape: they are looked at for each block.
+    indexBuilder: undefined,
+    indexSlot: 0,
     part: namesPart(names),
   };
 }

@@ -16,6 +16,7 @@ import type { FrameDigest } from "./engine/digest.ts";
 import { slowDigest } from "./engine/slow_digest.ts";
 import { joinEvent } from "./event.ts";
 import type { Kept } from "./facts.ts";
+import type { IndexWriter } from "./index/index_writer.ts";
 import { Intake } from "./intake.ts";
 import type { Matcher } from "./match.ts";
 import type { StoredLines } from "./recovered.ts";
@@ -33,6 +34,8 @@ export interface GrindOptions {
   /** A device's own labels, from the allow-list. */
   labelsOf: (device: string) => Record<string, string>;
   warn: (text: string) => void;
+  /** Told of what is read and committed: which devices are in which frames. */
+  index?: Pick<IndexWriter, "take" | "block" | "commit">;
   /** Whether an event of this wall time counts; the others are as if their rule had not matched. */
   keeps?: (wallUs: number) => boolean;
 }
@@ -107,6 +110,7 @@ export class Grind {
     stored?: Map<string, StoredLines>,
   ): void {
     this.#takeNote(read);
+    this.options.index?.take(read);
     this.#textBytes += read.frame?.textBytes ?? read.text?.length ?? 0;
     if (digest.badBlocks > 0) this.#count("bad_blocks", digest.badBlocks);
     this.#intake.frame(read, textOf);
@@ -165,6 +169,7 @@ export class Grind {
       this.#saveBatch();
     });
     this.#forgetBatch();
+    this.options.index?.commit();
   }
 
   /** What is known of devices by now, all that is stored having been read. */

@@ -20,6 +20,7 @@ import type { Dating, UndatedEvent } from "./dating.ts";
 import { withDeviceLabels } from "./device_labels.ts";
 import type { BlockDigest, Find, Sync } from "./engine/digest.ts";
 import { recordPart } from "./event.ts";
+import type { IndexWriter } from "./index/index_writer.ts";
 import { type Frame, frameOf, headerOf, lastUsecOf, type Placed, recordsAt } from "./placed.ts";
 import { endOf } from "./reboots.ts";
 import { countLines, Recovered, type StoredLines } from "./recovered.ts";
@@ -39,6 +40,8 @@ export interface IntakeOptions {
   state: State;
   builtIn: BuiltInEvents;
   dating: Dating;
+  /** Told which device is in which frame. */
+  index?: Pick<IndexWriter, "block">;
   /** A device's own labels. */
   labelsOf: (device: string) => Record<string, string>;
   /** Adds to a counter. */
@@ -83,6 +86,8 @@ export class Intake {
     const names = this.#names.get(block);
     if (!names) return this.#count("bad_blocks");
     const frame = this.#frame!;
+    const usec = block.kind === "plain" ? block.firstUsec : 0;
+    this.options.index?.block(names, block.recvUs, usec);
     const stored = storedOf?.get(names.clockKey);
     if (block.recvUs > this.newestRecvUs) this.newestRecvUs = block.recvUs;
     const placed = { header: headerOf(names, block), frame, block, names };

@@ -13,6 +13,7 @@ import { Engine } from "./engine/engine.ts";
 import { Grind } from "./grind.ts";
 import { History, HistoryError } from "./history/history.ts";
 import { ProgressLine } from "./history/progress_line.ts";
+import { IndexWriter } from "./index/index_writer.ts";
 import { refuseSlowRules, RulesError, slowRules } from "./load_rules.ts";
 import { LiteralMatcher } from "./match.ts";
 import { withEndRules } from "./reboots.ts";
@@ -112,6 +113,10 @@ try {
     process.exit(0);
   }
   const state = State.open(out, Date.now(), say);
+  // Of what is read once, `deno task index` makes it where it is wanted.
+  const index = values.once || past
+    ? undefined
+    : IndexWriter.tryOpen(out, { nowMs: Date.now, report: say });
   const labels = await DeviceLabels.open(listPlace(await openPlaces(values.data, values)));
   const grind = new Grind({
     state,
@@ -121,6 +126,7 @@ try {
     builtIn,
     labelsOf: labels.of,
     warn: say,
+    ...(index ? { index } : {}),
     ...(history ? { keeps: history.keeps } : {}),
   });
   const stop = new AbortController();
@@ -151,6 +157,8 @@ try {
   });
   await engine[Symbol.asyncDispose]();
   state.close();
+  index?.flush();
+  index?.[Symbol.dispose]();
   if (!stop.signal.aborted) history?.finish();
   progress.end();
   for (const { rule, count, first } of takeFailures(rules)) {

@@ -360,6 +360,45 @@ export const limits = {
   historyBeforeMs: 10 * 60_000,
   /** ... and reads so far behind it, unless told otherwise: devices that were offline send later. */
   historyLateMs: 86_400_000,
+  /** A part of the index is written when it is of so much stored, compressed as it is, */
+  indexPartBytes: 64 * MiB,
+  /** ... or of so many blocks, which take memory until then, */
+  indexPartBlocks: 1_000_000,
+  /** ... or so old, if it is of so much: what isn't indexed yet is read as a whole; */
+  indexPartMs: 5 * 60_000,
+  indexPartBytesMin: 2 * MiB,
+  /** ... or so old, whatever it is of. */
+  indexPartMsMax: 3_600_000,
+  /** Frames that the index points to and that are on their way from the storage at a time. */
+  indexReads: 16,
+  /** Frames that stand closer together are read at once: a request costs more than so many bytes. */
+  indexGapBytes: 64 * KiB,
+  /** A narrative begins to read so long before its range: two clock records of a live device, */
+  narrativeBeforeMs: 2 * 60_000,
+  /** ... and holds back what it has read for so long, by receive time: sources overtake each other. */
+  narrativeHoldMs: 2 * 60_000,
+  /** Lines of a boot that are remembered, in case they come again out of its memory: a ring has fewer. */
+  narrativeLastLines: 20_000,
+  /** Devices in one narrative: each is read on its own, so that one's outage doesn't stop the others. */
+  narrativeDevicesMax: 64,
+  /** A running grinder's state is copied at most so often until nothing was moved meanwhile. */
+  ledgerCopiesMax: 20,
+  /** Hot segments are sorted out for a query by hours of receiving: each hour has two files open. */
+  sqlSpoolHours: 100,
+  /** Of an archive in a bucket, for a query. */
+  sqlFetchBytes: 8 * MiB,
+  /** Rows after which a table's columns stay as wide as they are. */
+  sqlTableRows: 1_000,
+  /** It is said how far reading has come after each so much text: some seconds. */
+  sqlToldBytes: 256 * MiB,
+  /** Records before or behind each match that grep shows at most. Picked from the air. */
+  grepContextMax: 1_000,
+  /** Matches that wait for the records around them at a time; each holds those that are there already. */
+  grepGroupsMax: 1_000,
+  /** Places of blocks that grep remembers for them; beyond it, of each stream only the last ones. */
+  grepBlocksMax: 500_000,
+  /** Devices that grep looks for by the index; of more, all frames are read, on all cores. */
+  grepIndexedDevicesMax: 64,
   /** Text on which rules are tried, unless told otherwise: some seconds. */
   rulesSampleBytes: 64 * MiB,
   /** ... taken at so many places, evenly over the time that is asked for. */

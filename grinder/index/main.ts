@@ -1,0 +1,53 @@
+/** The index as a program: makes it of what is stored, as far as the grinder hasn't. */
+import process from "node:process";
+import { programOptions, UsageError } from "../../shared/options.ts";
+import { openStorage, parseS3Place, s3Options } from "../../shared/storage/open.ts";
+import { StorageError } from "../../shared/storage/storage.ts";
+import { Engine } from "../engine/engine.ts";
+import { fillIndex } from "./fill.ts";
+import { IndexFile, indexPath } from "./index_file.ts";
+import { IndexWriter } from "./index_writer.ts";
+
+const { values } = programOptions(
+  `
+Usage: deno task index [OPTIONS]     index what is stored and not indexed yet, for narrative and grep`,
+  {
+    rebuild: { type: "flag", unit: "", help: "forget what is there, and make all of it anew" },
+    data: {
+      type: "text",
+      unit: "place",
+      default: "./data",
+      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
+    },
+    ...s3Options,
+    out: {
+      type: "text",
+      unit: "folder",
+      help: "where the grinder's outputs are, and the index (default: --data, or ./data with S3)",
+    },
+  },
+  process.argv.slice(2),
+);
+const say = (text: string) => console.error(`index: ${text}`);
+
+try {
+  const out = values.out ?? (parseS3Place(values.data) ? "./data" : values.data);
+  const storage = await openStorage(values.data, values);
+  using file = IndexFile.write(indexPath(out), Date.now(), say);
+  if (values.rebuild) file.clear();
+  const writer = new IndexWriter(file, { nowMs: Date.now, report: say });
+  await using engine = new Engine({ rules: [], rulesPath: "-", threads: 0, warn: say });
+  let storedBytes = 0;
+  await fillIndex({
+    ...{ storage, file, writer },
+    digests: (storage, cursors) => engine.digests(storage, cursors),
+    progress: (bytes) => storedBytes += bytes,
+  });
+  const parts = file.parts().length;
+  say(`${(storedBytes / 1e6).toFixed(1)} MB of segments indexed; ${parts} parts in ${file.path}`);
+} catch (error) {
+  const told = error instanceof UsageError || error instanceof StorageError;
+  say(told ? (error as Error).message : String((error as Error).stack ?? error));
+  process.exit(error instanceof UsageError ? 2 : 1);
+}
+process.exit(0);

@@ -1,0 +1,58 @@
+/** A place as the operator writes it in; all that is stored there out, archive, index and hot segments. */
+import { type OpenOptions, openStorage, parseS3Place } from "../../shared/storage/open.ts";
+import type { Storage } from "../../shared/storage/storage.ts";
+import { hotFrom } from "../archive/manifest.ts";
+import { ManifestStore } from "../archive/manifest_store.ts";
+import { openPlace } from "../archive/open_place.ts";
+import { ArchiveReader } from "../archive/reader.ts";
+import { IndexError, IndexFile, indexPath } from "../index/index_file.ts";
+import { ArchiveFrames } from "./archive_frames.ts";
+import { HotFrames } from "./hot_frames.ts";
+import { Stored } from "./stored.ts";
+
+export interface StoredPlace extends OpenOptions {
+  data: string;
+  /** Where the grinder's outputs are. */
+  out?: string | undefined;
+}
+
+export interface OpenedPlace {
+  storage: Storage;
+  stored: Stored;
+  index: IndexFile | undefined;
+}
+
+/** Where the grinder's outputs are, if nobody says it. */
+export function outOf({ data, out }: StoredPlace): string {
+  return out ?? (parseS3Place(data) ? "./data" : data);
+}
+
+/**
+ * One manifest holds for all that is read. `warn` is told of what can't be read, and of what is slower
+ * for want of an index. Throws `StorageError`, `ArchiveError`.
+ */
+export async function openStored(
+  place: StoredPlace,
+  warn: (text: string) => void,
+): Promise<OpenedPlace> {
+  const [storage, archive] = await Promise.all([
+    openStorage(place.data, place),
+    openPlace(place.data, place),
+  ]);
+  const manifest = await new ManifestStore(archive).newest(0);
+  const index = openIndex(indexPath(outOf(place)), warn);
+  const hot = new HotFrames({ storage, index, from: hotFrom(manifest), warn });
+  if (manifest.files.length === 0) return { storage, index, stored: new Stored([hot]) };
+  const reader = new ArchiveReader(archive, manifest, ({ why }) => warn(why));
+  return { storage, index, stored: new Stored([new ArchiveFrames(reader), hot]) };
+}
+
+function openIndex(path: string, warn: (text: string) => void): IndexFile | undefined {
+  try {
+    return IndexFile.read(path);
+  } catch (error) {
+    if (!(error instanceof IndexError)) throw error;
+    warn(`${error.message}. All is read without it; \`deno task index --rebuild\` makes it anew`);
+    return undefined;
+  }
+}
