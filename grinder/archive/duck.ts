@@ -27,7 +27,7 @@ export class Duck implements Disposable {
 
   /** Throws `DuckError`. */
   static async open({ scratch, memoryBytes, threads }: DuckOptions): Promise<Duck> {
-    const { DuckDBInstance } = await load();
+    const { DuckDBInstance } = await loadDuckDB();
     mkdirSync(scratch, { recursive: true });
     const instance = await DuckDBInstance.create(":memory:", {
       threads: String(threads),
@@ -66,7 +66,8 @@ interface Connection {
   runAndReadAll(sql: string): Promise<{ getRows(): Cell[][] }>;
 }
 
-async function load(): Promise<typeof import("@duckdb/node-api")> {
+/** Throws `DuckError` where it isn't installed. */
+export async function loadDuckDB(): Promise<typeof import("@duckdb/node-api")> {
   try {
     return await import("@duckdb/node-api");
   } catch (error) {

@@ -76,7 +76,8 @@ class Books {
 
   addStored(key: string, { stored, explained, ...names }: StoredStream): void {
     const stream = this.stream(key, names);
-    const holes = setOf(stored.missing()).subtract(explained);
+    const either = setOf([...stored.intervals(), ...explained.intervals()]);
+    const holes = setOf(either.missing());
     stream.records = stored.count;
     stream.resent = names.resent;
     stream.reordered = names.reordered;
