@@ -6,7 +6,7 @@ import { isName } from "../shared/block.ts";
 import { programOptions, UsageError } from "../shared/options.ts";
 import { CursorPublisher } from "../shared/storage/cursors.ts";
 import { FolderNotes } from "../shared/storage/folder_notes.ts";
-import { openStorage, parseS3Place, s3Options } from "../shared/storage/open.ts";
+import { openStorage, parseS3Place, storageOptions } from "../shared/storage/open.ts";
 import { StorageError } from "../shared/storage/storage.ts";
 import { DeviceLabels } from "./device_labels.ts";
 import { Engine } from "./engine/engine.ts";
@@ -28,13 +28,7 @@ const { values } = programOptions(
 Usage: deno task grind [OPTIONS]     make events and aggregates of what receivers store, as it comes
        deno task grind --since 7d --out DIR [--rules FILE]     the same of what was stored, in DIR`,
   {
-    data: {
-      type: "text",
-      unit: "place",
-      default: "./data",
-      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
-    },
-    ...s3Options,
+    ...storageOptions,
     out: {
       type: "text",
       unit: "folder",

@@ -1,7 +1,7 @@
 /** tail as a program: which records are shown as they come, from where, and how. */
 import process from "node:process";
 import { programOptions, UsageError } from "../../shared/options.ts";
-import { openStorage, s3Options } from "../../shared/storage/open.ts";
+import { openStorage, storageOptions } from "../../shared/storage/open.ts";
 import { StorageError } from "../../shared/storage/storage.ts";
 import { askedDevices } from "../grep/asked_devices.ts";
 import { parseLevel } from "../grep/level.ts";
@@ -37,13 +37,7 @@ Usage: deno task tail [OPTIONS]     records as they are stored, from now on, unt
     },
     rules: { type: "text", unit: "file", default: "./rules.ts", help: "where the rule is" },
     json: { type: "flag", unit: "", help: "a line of JSON for each record" },
-    data: {
-      type: "text",
-      unit: "place",
-      default: "./data",
-      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
-    },
-    ...s3Options,
+    ...storageOptions,
   },
   process.argv.slice(2),
 );

@@ -1,8 +1,9 @@
 /** grep as a program: what is looked for, where, and how it is shown. */
 import { availableParallelism } from "node:os";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { programOptions, UsageError } from "../../shared/options.ts";
-import { s3Options } from "../../shared/storage/open.ts";
+import { storageOptions } from "../../shared/storage/open.ts";
 import { StorageError } from "../../shared/storage/storage.ts";
 import { ArchiveError } from "../archive/place.ts";
 import { ProgressLine } from "../history/progress_line.ts";
@@ -43,13 +44,7 @@ Exit status: 0 something matched, 1 nothing did, 2 it couldn't be looked for, 13
     before: { type: "number", unit: "records", help: "-B: and so many before it" },
     context: { type: "number", unit: "records", help: "-C: both" },
     json: { type: "flag", unit: "", help: "a line of JSON for each record" },
-    data: {
-      type: "text",
-      unit: "place",
-      default: "./data",
-      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
-    },
-    ...s3Options,
+    ...storageOptions,
     out: {
       type: "text",
       unit: "folder",
@@ -103,6 +98,8 @@ async function main(): Promise<number> {
       if (!values.count) await show(groups, around !== undefined);
       storedBytes += searched.task.storedBytes;
       progress.update({ storedBytes, storedBytesTotal });
+      // While a full pipe blocks nothing else is heard of, Ctrl-C neither.
+      await new Promise((resolve) => setImmediate(resolve));
       if (isStopped || out.closed) break;
     }
     if (isStopped || out.closed) break;

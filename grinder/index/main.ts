@@ -1,7 +1,7 @@
 /** The index as a program: makes it of what is stored, as far as the grinder hasn't. */
 import process from "node:process";
 import { programOptions, UsageError } from "../../shared/options.ts";
-import { openStorage, parseS3Place, s3Options } from "../../shared/storage/open.ts";
+import { openStorage, parseS3Place, storageOptions } from "../../shared/storage/open.ts";
 import { StorageError } from "../../shared/storage/storage.ts";
 import { Engine } from "../engine/engine.ts";
 import { fillIndex } from "./fill.ts";
@@ -13,13 +13,7 @@ const { values } = programOptions(
 Usage: deno task index [OPTIONS]     index what is stored and not indexed yet, for narrative and grep`,
   {
     rebuild: { type: "flag", unit: "", help: "forget what is there, and make all of it anew" },
-    data: {
-      type: "text",
-      unit: "place",
-      default: "./data",
-      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
-    },
-    ...s3Options,
+    ...storageOptions,
     out: {
       type: "text",
       unit: "folder",

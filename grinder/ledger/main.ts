@@ -3,7 +3,7 @@ import process from "node:process";
 import { AllowList } from "../../shared/allowlist.ts";
 import { listPlace, openPlaces } from "../../shared/allowlist_place.ts";
 import { programOptions, UsageError } from "../../shared/options.ts";
-import { s3Options } from "../../shared/storage/open.ts";
+import { storageOptions } from "../../shared/storage/open.ts";
 import { Output } from "../narrative/output.ts";
 import { nearNames } from "../reading/near_names.ts";
 import { outOf } from "../reading/open_stored.ts";
@@ -24,13 +24,7 @@ Usage: deno task ledger [OPTIONS]           what is stored of each device, and w
       unit: "folder",
       help: "the grinder's outputs, with its state (default: --data, or ./data with S3)",
     },
-    data: {
-      type: "text",
-      unit: "place",
-      default: "./data",
-      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
-    },
-    ...s3Options,
+    ...storageOptions,
     json: {
       type: "flag",
       unit: "",

@@ -1,7 +1,7 @@
 /** The narrative as a program: which devices and which time are told of, from where, and how. */
 import process from "node:process";
 import { programOptions, UsageError } from "../../shared/options.ts";
-import { s3Options } from "../../shared/storage/open.ts";
+import { storageOptions } from "../../shared/storage/open.ts";
 import { StorageError } from "../../shared/storage/storage.ts";
 import { ArchiveError } from "../archive/place.ts";
 import { RulesError } from "../load_rules.ts";
@@ -34,13 +34,7 @@ Usage: deno task narrative DEVICE [OPTIONS]               what a device said, in
       help: "router1,router2 or city=Berlin,model=R2",
     },
     json: { type: "flag", unit: "", help: "a line of JSON for each entry" },
-    data: {
-      type: "text",
-      unit: "place",
-      default: "./data",
-      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
-    },
-    ...s3Options,
+    ...storageOptions,
     out: {
       type: "text",
       unit: "folder",

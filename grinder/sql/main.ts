@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { limits } from "../../shared/limits.ts";
 import { programOptions, UsageError } from "../../shared/options.ts";
-import { s3Options } from "../../shared/storage/open.ts";
+import { storageOptions } from "../../shared/storage/open.ts";
 import { StorageError } from "../../shared/storage/storage.ts";
 import { DuckError } from "../archive/duck.ts";
 import { ArchiveError } from "../archive/place.ts";
@@ -35,13 +35,7 @@ Usage: deno task sql "select ..." [OPTIONS]     DuckDB's SQL over these views:
       help: "records received from so long ago (2h), or an ISO time: older ones aren't read",
     },
     until: { type: "text", unit: "time", help: "records received to then (default: now)" },
-    data: {
-      type: "text",
-      unit: "place",
-      default: "./data",
-      help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
-    },
-    ...s3Options,
+    ...storageOptions,
     out: {
       type: "text",
       unit: "folder",

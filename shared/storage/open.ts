@@ -16,6 +16,17 @@ export const s3Options = {
   },
 } satisfies Record<string, OptionSpec>;
 
+/** The same for programs that read what receivers store. */
+export const storageOptions = {
+  data: {
+    type: "text",
+    unit: "place",
+    default: "./data",
+    help: "where the segments are: a folder, or s3://BUCKET/PREFIX",
+  },
+  ...s3Options,
+} satisfies Record<string, OptionSpec>;
+
 export interface OpenOptions {
   "s3-endpoint"?: string | undefined;
   "s3-region"?: string | undefined;
