@@ -148,11 +148,10 @@ export class Intake {
     if (believable({ header, text, offset: 0 }) && seen.covers(header.first, header.last)) {
       return this.#count("resent_records", header.count);
     }
-    let firstUsec: number | undefined;
-    let [lastUsec, added, nextFind] = [0, 0, 0];
+    let [firstUsec, lastUsec, added, nextFind] = [Infinity, 0, 0, 0];
     forEachRecord(text, (record, offset) => {
-      firstUsec ??= record.usec;
-      lastUsec = record.usec;
+      firstUsec = Math.min(firstUsec, record.usec);
+      lastUsec = Math.max(lastUsec, record.usec);
       const line = block.offset + offset;
       const from = nextFind;
       while (block.finds[nextFind]?.line === line) nextFind++;
@@ -165,7 +164,7 @@ export class Intake {
       }
     }, () => this.#count("bad_records"));
     if (names.isKernels && added > 0) {
-      this.#seen.place(names.stream, frame.place, firstUsec!, lastUsec);
+      this.#seen.place(names.stream, frame.place, firstUsec, lastUsec);
     }
   }
 

@@ -14,14 +14,23 @@ const offsets = (list: PlaceList) => list.within(0, Infinity).map(({ offset }) =
 describe("places of a boot's newest records", () => {
   test("are given with their frames, oldest first, of the time that is asked for", () => {
     const list = new PlaceList();
-    list.add(frame(0), 10, 19);
-    list.add(frame(7, "e2"), 20, 29);
-    list.add(frame(14), 30, 39);
-    expect(list.within(19, 20)).toEqual([
-      { ...frame(0), firstUsec: 10, lastUsec: 19 },
-      { ...frame(7, "e2"), firstUsec: 20, lastUsec: 29 },
+    list.add(frame(0), 10e6, 19e6);
+    list.add(frame(7, "e2"), 20e6, 29e6);
+    list.add(frame(14), 30e6, 39e6);
+    expect(list.within(19e6, 20e6)).toEqual([
+      { ...frame(0), firstUsec: 10e6, lastUsec: 19e6 },
+      { ...frame(7, "e2"), firstUsec: 20e6, lastUsec: 29e6 },
     ]);
-    expect([list.within(40, 50), list.within(0, 9)]).toEqual([[], []]);
+    expect([list.within(41e6, 50e6), list.within(0, 8e6)]).toEqual([[], []]);
+  });
+
+  test("are given also where a record may be a little out of order between the ends", () => {
+    const list = new PlaceList();
+    list.add(frame(0), 10e6, 20e6);
+    const { kernelDisorderMs: ms } = limits;
+    const found = (least: number, most: number) => list.within(least, most).length;
+    expect([found(20e6 + 1000 * ms, Infinity), found(0, 10e6 - 1000 * ms)]).toEqual([1, 1]);
+    expect([found(20e6 + 1000 * ms + 1, Infinity), found(0, 10e6 - 1000 * ms - 1)]).toEqual([0, 0]);
   });
 
   test("are the newest ones once there are too many", () => {

@@ -24,6 +24,7 @@ export interface Place extends FramePlace {
 /** Epoch (its place in `epochs`) and segment as one number; offset; length; first and last usec. */
 const columns = 5;
 const segmentsMax = 2 ** 32;
+const disorderUs = limits.kernelDisorderMs * 1000;
 
 export class PlaceList {
   #numbers: Float64Array<ArrayBuffer> = new Float64Array(columns);
@@ -68,9 +69,11 @@ export class PlaceList {
     numbers[at++] = lastUsec;
   }
 
-  /** Those in which records of that time may be. */
+  /** Those in which records of that time may be: ends are known, and between them order is loose. */
   within(least: number, most: number): Place[] {
-    return this.#all().filter(({ firstUsec, lastUsec }) => firstUsec <= most && lastUsec >= least);
+    const from = least - disorderUs;
+    const to = most + disorderUs;
+    return this.#all().filter(({ firstUsec, lastUsec }) => firstUsec <= to && lastUsec >= from);
   }
 
   #all(): Place[] {

@@ -354,6 +354,8 @@ export const limits = {
   deviceBootsMax: 16,
   /** A line of JSON or logfmt longer than this isn't parsed: one with deep nesting costs time and memory. */
   structuredCharsMax: 64 * KiB,
+  /** A record is stamped before it gets its seq, and others may come in between: by no more than that. */
+  kernelDisorderMs: 1_000,
   /** Within an epoch receive times go back by no more: commits hold many streams, clocks are corrected. */
   recvDisorderMs: 60_000,
   /** Grinding history begins so long before its range, for the sync records that say what the time is, */

@@ -1,3 +1,4 @@
+/** `deno task grep` as a program. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { Buffer } from "node:buffer";
@@ -5,11 +6,11 @@ import { once } from "node:events";
 import { closeSync, constants, openSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { FolderStorage } from "../../shared/storage/folder.ts";
-import { compressFrame } from "../../shared/zstd.ts";
-import { TemporaryFolder } from "../../tests/fixtures.ts";
-import { denoPath, grinderPermissions, root } from "../../tests/programs.ts";
-import { block, lines, noonUs, syncLine } from "../fixtures.ts";
+import { FolderStorage } from "../shared/storage/folder.ts";
+import { compressFrame } from "../shared/zstd.ts";
+import { TemporaryFolder } from "./fixtures.ts";
+import { denoPath, grinderPermissions, root } from "./programs.ts";
+import { block, lines, noonUs, syncLine } from "../grinder/fixtures.ts";
 
 const program = ["run", ...grinderPermissions, "grinder/grep/main.ts"];
 const folder = new TemporaryFolder();
