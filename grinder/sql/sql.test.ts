@@ -201,7 +201,8 @@ describe("records", () => {
     truncateSync(join(mill.folder.path, files[0]!.path), files[0]!.bytes - 100);
     const rest = files.slice(1).reduce((sum, { rows }) => sum + rows, 0);
     expect(await mill.rows("select count(*) as n from records")).toEqual([{ n: rest }]);
-    expect(mill.said).toEqual([expect.stringContaining(`Cannot read ${files[0]!.path}: `)]);
+    expect(mill.said.length).toBe(1);
+    expect(mill.said[0]).toContain(`Cannot read ${files[0]!.path}: `);
   });
 });
 

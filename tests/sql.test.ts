@@ -1,3 +1,4 @@
+/** `deno task sql` as a program. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync } from "node:fs";
@@ -5,9 +6,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "bun:test";
-import { TemporaryFolder } from "../../tests/fixtures.ts";
-import { denoPath, grinderPermissions, root } from "../../tests/programs.ts";
-import { block, lines, Mill } from "../fixtures.ts";
+import { TemporaryFolder } from "./fixtures.ts";
+import { denoPath, grinderPermissions, root } from "./programs.ts";
+import { block, lines, Mill } from "../grinder/fixtures.ts";
 
 const permissions = [...grinderPermissions.slice(1), "--allow-ffi"];
 

@@ -1,13 +1,14 @@
+/** `deno task ledger` as a program. */
 import { spawnSync } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "bun:test";
-import { FolderStorage } from "../../shared/storage/folder.ts";
-import { TemporaryFolder } from "../../tests/fixtures.ts";
-import { denoPath, grinderPermissions, killAll, Program, root } from "../../tests/programs.ts";
-import { block, gapLine, line, lines, TestReceiver } from "../fixtures.ts";
+import { FolderStorage } from "../shared/storage/folder.ts";
+import { TemporaryFolder } from "./fixtures.ts";
+import { denoPath, grinderPermissions, killAll, Program, root } from "./programs.ts";
+import { block, gapLine, line, lines, TestReceiver } from "../grinder/fixtures.ts";
 
 afterAll(killAll);
 
