@@ -45,7 +45,8 @@ export class FilePlace implements ListPlace {
    */
   async replace(text: string, stamp: string): Promise<boolean> {
     await mkdir(dirname(this.name), { recursive: true });
-    const target = stampOf(this.name) === missing ? this.name : await realpath(this.name);
+    const target = stampOf(this.name) === missing ? this.name : await targetOf(this.name);
+    if (target === undefined) return false;
     const temporary = `${target}.${process.pid}-${++edits}${temporaryEnd}`;
     try {
       await writeDurably(temporary, text, target);
@@ -68,6 +69,16 @@ export async function fileNames(folder: string, max: number): Promise<string[]> 
     return names.filter((name) => !name.endsWith(temporaryEnd)).sort().slice(0, max);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** Undefined where the file was replaced while it was looked for, which one runtime calls missing. */
+async function targetOf(path: string): Promise<string | undefined> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
 }
