@@ -262,7 +262,10 @@ function dueBoots(boots: Boot[]): Boot[] {
   return alive.slice(1).filter(({ said }) => !said);
 }
 
-function causeOf({ panic, cleanUsec, lastUsec }: Boot): End | "power" {
+/** Why a boot ended, by what was heard of it; `cleanUsec`: when it said that it was being shut down. */
+export function causeOf(
+  { panic, cleanUsec, lastUsec }: Pick<Boot, "panic" | "cleanUsec" | "lastUsec">,
+): End | "power" {
   if (panic) return "panic";
   return cleanUsec !== undefined && lastUsec - cleanUsec <= shutdownUsMax ? "clean" : "power";
 }

@@ -3,7 +3,6 @@
  * and this one decode and match whichever frame is next; here the digests come out in the order of
  * the frames, so that whatever is made of them doesn't depend on how many threads there are.
  */
-import { Worker } from "node:worker_threads";
 import { limits } from "../../shared/limits.ts";
 import {
   type Read,
@@ -17,8 +16,9 @@ import type { Rule } from "../rule.ts";
 import type { FrameDigest } from "./digest.ts";
 import { FrameDigester } from "./frame_digester.ts";
 import { unpackDigest } from "./packed_digest.ts";
-import { FrameRing, slotState } from "./ring.ts";
-import { rulesMark, type ThreadData, type ThreadWord } from "./thread_data.ts";
+import { FrameThreads } from "./frame_threads.ts";
+import { slotState } from "./ring.ts";
+import { type Failures, rulesMark } from "./thread_data.ts";
 
 export interface EngineOptions {
   rules: readonly Rule[];
@@ -45,33 +45,29 @@ interface Pending {
   slot: number | undefined;
 }
 
-/** A thread has ended by then, unless a rule keeps it. */
-const endMs = 1_000;
 const nothing: FrameDigest = { blocks: [], badBlocks: 0, hasLastWords: false };
 
 export class Engine implements AsyncDisposable {
   readonly #rules: readonly Rule[];
   readonly #digester: FrameDigester;
-  #ring: FrameRing | undefined;
-  readonly #threads: Worker[] = [];
-  readonly #exits: Promise<void>[] = [];
-  #ended = false;
+  readonly #threads: FrameThreads;
 
-  constructor(private readonly options: EngineOptions) {
-    const { rules, threads } = options;
+  constructor(options: EngineOptions) {
+    const { rules, rulesPath, threads, warn } = options;
     this.#rules = rules;
     this.#digester = new FrameDigester(rules);
-    if (threads === 0) return;
-    this.#ring = new FrameRing();
-    for (let i = 0; i < threads; i++) this.#start(this.#ring.memory);
+    this.#threads = new FrameThreads({
+      threads,
+      module: new URL("./thread.ts", import.meta.url),
+      data: { rulesPath, mark: rulesMark(rules) },
+      serve: (ring, slot) => this.#digester.serve(ring, slot),
+      heard: (failures) => this.#addFailures(failures as Failures),
+      warn,
+    });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#ended = true;
-    this.#ring?.end();
-    const late = setTimeout(() => this.#threads.forEach((thread) => thread.terminate()), endMs);
-    await Promise.all(this.#exits);
-    clearTimeout(late);
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#threads[Symbol.asyncDispose]();
   }
 
   /**
@@ -105,14 +101,14 @@ export class Engine implements AsyncDisposable {
       if (failure) throw failure.error;
       return undefined;
     } finally {
-      await this.#forget(pending);
+      await this.#threads.forget(pending.map(({ slot }) => slot));
       await reads.return(undefined);
     }
   }
 
   #begin(read: Read): Pending {
     const { frame } = read;
-    const slot = frame && FrameRing.fits(frame) ? this.#ring?.put(frame) : undefined;
+    const slot = frame && this.#threads.put(frame);
     return { read, slot };
   }
 
@@ -129,21 +125,11 @@ export class Engine implements AsyncDisposable {
 
   /** What another thread, or this one, makes of a frame. */
   async #digestIn(slot: number, frame: StoredFrame): Promise<FrameDigest | undefined> {
-    await this.#settled(slot);
-    const state = this.#ring?.state(slot);
+    const state = await this.#threads.settled(slot);
     if (state === slotState.bad) return undefined;
     if (state !== slotState.done) return this.#digest(frame);
-    const { numbers, bytes } = this.#ring!.digest(slot);
+    const { numbers, bytes } = this.#threads.result(slot);
     return unpackDigest(numbers, bytes, this.#rules);
-  }
-
-  /** Does other frames as long as this one isn't done; returns when it is, or never will be. */
-  async #settled(slot: number): Promise<void> {
-    for (let ring; (ring = this.#ring) && ring.state(slot) === slotState.waiting;) {
-      const other = ring.claim();
-      if (other !== undefined) this.#digester.serve(ring, other);
-      else if (!ring.wait(slot)) await turn();
-    }
   }
 
   #digest(frame: StoredFrame): FrameDigest | undefined {
@@ -160,39 +146,8 @@ export class Engine implements AsyncDisposable {
     return unpackDigest(numbers.subarray(0, length), bytes.subarray(0, byteLength), this.#rules);
   }
 
-  /** Slots are used in turn: they must be free again. */
-  async #forget(pending: readonly Pending[]): Promise<void> {
-    for (let slot; (slot = this.#ring?.claim()) !== undefined;) {
-      this.#ring!.fail(slot, slotState.tooLarge);
-    }
-    for (const { slot } of pending) if (slot !== undefined) await this.#settled(slot);
-  }
-
-  #start(memory: SharedArrayBuffer): void {
-    const { rulesPath, warn } = this.options;
-    const workerData: ThreadData = { memory, rulesPath, mark: rulesMark(this.#rules) };
-    const thread = new Worker(new URL("./thread.ts", import.meta.url), { workerData });
-    this.#threads.push(thread);
-    let why = "it ended";
-    thread.on("message", (word: ThreadWord) => {
-      if (typeof word === "string") why = word;
-      else this.#addFailures(word);
-    });
-    thread.on("error", (error) => why = String(error));
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#exits.push(promise);
-    thread.on("exit", () => {
-      resolve();
-      if (this.#ended || !this.#ring) return;
-      // What it was at would be waited for in vain.
-      this.#ring.end();
-      this.#ring = undefined;
-      warn(`a thread is lost, all is done in one from now on: ${why}`);
-    });
-  }
-
   /** Whoever asks these rules how they have failed hears of all threads. */
-  #addFailures(all: Exclude<ThreadWord, string>): void {
+  #addFailures(all: Failures): void {
     for (const { rule: name, count, first } of all) {
       const rule = this.#rules.find((one) => one.name === name);
       if (rule?.kind !== "mapper") continue;
@@ -200,9 +155,4 @@ export class Engine implements AsyncDisposable {
       rule.failures.count += count;
     }
   }
-}
-
-/** A turn of the event loop: so it is heard of threads that have ended. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

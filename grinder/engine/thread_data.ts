@@ -10,7 +10,8 @@ export interface ThreadData {
 }
 
 /** What a thread says: why it can't work, or at its end how its rules have failed (`takeFailures`). */
-export type ThreadWord = string | ReturnType<typeof takeFailures>;
+export type ThreadWord = string | Failures;
+export type Failures = ReturnType<typeof takeFailures>;
 
 /** Equal for equal rules: a file may have changed between the times when two threads read it. */
 export function rulesMark(rules: readonly Rule[]): string {

@@ -64,8 +64,8 @@ async function selectOf(extents: Extent[], storage: Readable, range: TimeRange):
   return extents.slice(reaches ? before : within, end);
 }
 
-/** When the receiver started, by the epoch's name; it can only have stored later. */
-function epochStartMs(epoch: string): number | undefined {
+/** When the receiver started, by the epoch's name (without the receiver's); it can only have stored later. */
+export function epochStartMs(epoch: string): number | undefined {
   const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{3})Z-/.exec(epoch);
   if (!match) return undefined;
   const [year, month, ...rest] = match.slice(1).map(Number) as [number, number, number];

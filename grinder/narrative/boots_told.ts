@@ -4,8 +4,8 @@
  */
 import { limits } from "../../shared/limits.ts";
 import type { WallTime } from "../clock_fit.ts";
-import type { End } from "../reboots.ts";
-import type { BootCause, BootEntry } from "./entry.ts";
+import { causeOf, type End } from "../reboots.ts";
+import type { BootEntry } from "./entry.ts";
 
 interface Boot {
   boot: string;
@@ -14,9 +14,6 @@ interface Boot {
   panic: boolean;
   cleanUsec: number;
 }
-
-/** Services take their time to stop: systemd gives them 90 s. */
-const shutdownUsMax = 120e6;
 
 export class BootsTold {
   /** Those told of last, the present one at the end. */
@@ -70,9 +67,4 @@ export class BootsTold {
     const awayUs = Math.max(0, startOf().wallUs - before.lastWallUs);
     return { ...told, cause: causeOf(before), awayUs };
   }
-}
-
-function causeOf({ panic, cleanUsec, lastUsec }: Boot): BootCause {
-  if (panic) return "panic";
-  return lastUsec - cleanUsec <= shutdownUsMax ? "clean" : "power";
 }

@@ -15,6 +15,7 @@ import {
 } from "../../shared/storage/storage.ts";
 import { selectExtents } from "../history/select_frames.ts";
 import { IndexError, type IndexFile, type StoredPart } from "../index/index_file.ts";
+import { epochStartMs } from "../history/select_frames.ts";
 import { type Piece, planEpoch } from "./epoch_plan.ts";
 import { type FoundFrame, type FrameSource, inTime, type Selection } from "./frame_source.ts";
 import { firstRecvUs, mayHold } from "./frame_text.ts";
@@ -171,10 +172,7 @@ function foundFrame(read: Read, fromUs: number, isWanted: boolean): FoundFrame {
   return { segment, offset: read.offset, fromUs, text: isWanted ? read.text! : "" };
 }
 
-/** When the receiver started, by the epoch's name (or key); it can only have stored later. */
-function epochStartUs(epoch: string): number {
-  const match = /(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d\.\d{3}Z)-[^/]*$/.exec(epoch);
-  if (!match) return 0;
-  const [, year, month, day, hour, minute, rest] = match;
-  return (Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${rest}`) || 0) * 1000;
+/** When the receiver of an epoch (by its key) started; 0 if its name doesn't say. */
+function epochStartUs(key: string): number {
+  return (epochStartMs(key.slice(key.lastIndexOf("/") + 1)) ?? 0) * 1000;
 }

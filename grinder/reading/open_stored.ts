@@ -1,6 +1,6 @@
 /** A place as the operator writes it in; all that is stored there out, archive, index and hot segments. */
 import { type OpenOptions, openStorage, parseS3Place } from "../../shared/storage/open.ts";
-import type { Storage } from "../../shared/storage/storage.ts";
+import type { Cursors, Storage } from "../../shared/storage/storage.ts";
 import { hotFrom } from "../archive/manifest.ts";
 import { ManifestStore } from "../archive/manifest_store.ts";
 import { openPlace } from "../archive/open_place.ts";
@@ -27,24 +27,42 @@ export function outOf({ data, out }: StoredPlace): string {
   return out ?? (parseS3Place(data) ? "./data" : data);
 }
 
+/** What is read is made of; `from` is where hot segments begin that aren't in the archive. */
+export interface StoredParts {
+  storage: Storage;
+  index: IndexFile | undefined;
+  from: Cursors;
+  /** Undefined where nothing is archived. */
+  archive: ArchiveFrames | undefined;
+}
+
 /**
  * One manifest holds for all that is read. `warn` is told of what can't be read, and of what is slower
  * for want of an index. Throws `StorageError`, `ArchiveError`.
  */
+export async function openParts(
+  place: StoredPlace,
+  warn: (text: string) => void,
+): Promise<StoredParts> {
+  const [storage, archivePlace] = await Promise.all([
+    openStorage(place.data, place),
+    openPlace(place.data, place),
+  ]);
+  const manifest = await new ManifestStore(archivePlace).newest(0);
+  const index = openIndex(indexPath(outOf(place)), warn);
+  const reader = new ArchiveReader(archivePlace, manifest, ({ why }) => warn(why));
+  const archive = manifest.files.length === 0 ? undefined : new ArchiveFrames(reader);
+  return { storage, index, from: hotFrom(manifest), archive };
+}
+
+/** The same, as one. */
 export async function openStored(
   place: StoredPlace,
   warn: (text: string) => void,
 ): Promise<OpenedPlace> {
-  const [storage, archive] = await Promise.all([
-    openStorage(place.data, place),
-    openPlace(place.data, place),
-  ]);
-  const manifest = await new ManifestStore(archive).newest(0);
-  const index = openIndex(indexPath(outOf(place)), warn);
-  const hot = new HotFrames({ storage, index, from: hotFrom(manifest), warn });
-  if (manifest.files.length === 0) return { storage, index, stored: new Stored([hot]) };
-  const reader = new ArchiveReader(archive, manifest, ({ why }) => warn(why));
-  return { storage, index, stored: new Stored([new ArchiveFrames(reader), hot]) };
+  const { storage, index, from, archive } = await openParts(place, warn);
+  const hot = new HotFrames({ storage, index, from, warn });
+  return { storage, index, stored: new Stored(archive ? [archive, hot] : [hot]) };
 }
 
 function openIndex(path: string, warn: (text: string) => void): IndexFile | undefined {
