@@ -6,9 +6,9 @@ import process from "node:process";
 import { programOptions } from "../../shared/options.ts";
 import { check } from "./checks.ts";
 import { installMissing, unpackedDebian } from "./debian.ts";
+import { excerpt } from "./excerpt.ts";
 import { buildImages } from "./images.ts";
-import { narrative } from "./narrative.ts";
-import { device, runVariant } from "./run.ts";
+import { narrativeIn, runVariant } from "./run.ts";
 import { type Variant, variants } from "./variants.ts";
 
 const { values } = programOptions(
@@ -48,16 +48,12 @@ process.exit(failed === 0 ? 0 : 1);
 async function run(variant: Variant): Promise<void> {
   const startMs = performance.now();
   const lines = [`${variant.name}: ${variant.story}`];
+  const place = join(folder, variant.name.replaceAll(" ", "-"));
   try {
-    const outcome = await runVariant(
-      variant,
-      images,
-      join(folder, variant.name.replaceAll(" ", "-")),
-    );
-    const findings = check(variant, outcome);
+    const findings = check(variant, await runVariant(variant, images, place));
     lines.push(...findings.map(({ ok, text }) => `  ${ok ? "ok  " : "WRONG"} ${text}`));
     if (findings.some(({ ok }) => !ok)) failed++;
-    if (variant === variants[0]) lines.push("", narrative(device, outcome.boots, outcome.events));
+    if (variant === variants[0]) lines.push("", excerpt(narrativeIn(place)), "");
   } catch (error) {
     failed++;
     lines.push(`  WRONG ${(error as Error).message}`);

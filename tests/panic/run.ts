@@ -2,7 +2,14 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { bunPath, root, startGrinder, startReceiver } from "../programs.ts";
+import {
+  bunPath,
+  denoPath,
+  grinderPermissions,
+  root,
+  startGrinder,
+  startReceiver,
+} from "../programs.ts";
 import type { EventLine } from "../verify/events.ts";
 import { type Verdict, verify } from "../verify/verify.ts";
 import { type GuestLogs, runGuest } from "./guest.ts";
@@ -10,7 +17,7 @@ import { buildState, type Images } from "./images.ts";
 import { readTimeline, type TimelineBoot } from "./timeline.ts";
 import type { Variant } from "./variants.ts";
 
-export const device = "livingroom-tv";
+const device = "livingroom-tv";
 const rules = join(root, "tests/panic/rules.ts");
 
 export interface Outcome {
@@ -41,6 +48,16 @@ export async function runVariant(
     events: readEvents(join(data, "events")),
     verdict: await verify({ data, rules }),
   };
+}
+
+/** What `deno task narrative` tells of the device, from where a variant was run. */
+export function narrativeIn(folder: string): string {
+  const data = join(folder, "data");
+  const words = ["grinder/narrative/main.ts", device, "--data", data, "--rules", rules];
+  return execFileSync(denoPath, ["run", ...grinderPermissions, ...words], {
+    cwd: root,
+    encoding: "utf8",
+  });
 }
 
 /** The guest's whole life, with a receiver and a grinder beside it. */
