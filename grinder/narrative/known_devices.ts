@@ -11,14 +11,14 @@ export class UnknownDeviceError extends Error {
 export class KnownDevices {
   /** `stored` gives the names of devices of which something is stored, as far as they are known. */
   constructor(
-    private readonly listed: readonly LabelledDevice[],
+    private readonly listed: () => Promise<readonly LabelledDevice[]>,
     private readonly stored: () => Iterable<string>,
   ) {}
 
-  /** Nothing was found of any of these: throws `UnknownDeviceError` for one that isn't known. */
-  refuseUnknown(devices: readonly string[]): void {
+  /** Nothing was found of any of these: rejects with `UnknownDeviceError` for one that isn't known. */
+  async refuseUnknown(devices: readonly string[]): Promise<void> {
     if (devices.length === 0) return;
-    const names = new Set([...this.listed.map(({ name }) => name), ...this.stored()]);
+    const names = new Set([...(await this.listed()).map(({ name }) => name), ...this.stored()]);
     const unknown = devices.find((device) => !names.has(device));
     if (unknown === undefined) return;
     const near = nearNames(unknown, names);

@@ -59,7 +59,7 @@ async function main(): Promise<number> {
   }
   await out.flush();
   const untold = options.devices.filter((device) => !told.has(device));
-  known.refuseUnknown(untold);
+  await known.refuseUnknown(untold);
   if (untold.length > 0) say(`nothing is stored of that time of ${untold.join(", ")}`);
   return 0;
 }

@@ -1,15 +1,13 @@
 /** What was asked for on the command line in, what the narrative needs out. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { AllowList } from "../../shared/allowlist.ts";
-import { listPlace, openPlaces } from "../../shared/allowlist_place.ts";
 import { isName } from "../../shared/block.ts";
 import { limits } from "../../shared/limits.ts";
 import { UsageError } from "../../shared/options.ts";
 import type { Storage } from "../../shared/storage/storage.ts";
 import { type BuiltIn, builtInEvents, checkBuiltIn } from "../built_in.ts";
 import { parseRange, type TimeRange } from "../history/time_range.ts";
-import { devicesOf } from "../reading/device_words.ts";
+import { devicesOf, type LabelledDevice } from "../reading/device_words.ts";
 import { openStored, outOf, type StoredPlace } from "../reading/open_stored.ts";
 import type { Rule } from "../rule.ts";
 import { findEvent, parseAround } from "./around.ts";
@@ -42,12 +40,11 @@ export async function prepare(
   // What can be wrong with the words themselves is said before anything is waited for.
   const word = deviceWord(words, asked);
   const range = rangeOf(asked, nowMs);
-  const [{ storage, stored, index }, listed, rules] = await Promise.all([
+  const [{ storage, stored, index }, named, rules] = await Promise.all([
     openStored(asked, warn),
-    listedDevices(asked),
+    namedDevices(word, asked),
     loadMargin(asked.rules),
   ]);
-  const named = word === undefined ? [] : devicesOf(word, listed);
   const event = asked.around === undefined
     ? undefined
     : await findEvent(outOf(asked), asked.around, named);
@@ -56,7 +53,7 @@ export async function prepare(
   return {
     storage,
     options: { stored, devices, range: event ? aroundRange(event.wallUs, asked) : range, ...rules },
-    known: new KnownDevices(listed, () => index?.devices() ?? []),
+    known: new KnownDevices(() => listedDevices(asked), () => index?.devices() ?? []),
   };
 }
 
@@ -95,7 +92,17 @@ function checkDevices(devices: readonly string[], word: string | undefined): voi
   );
 }
 
-async function listedDevices(asked: Asked) {
+async function namedDevices(word: string | undefined, asked: Asked): Promise<string[]> {
+  if (word === undefined) return [];
+  return devicesOf(word, word.includes("=") ? await listedDevices(asked) : []);
+}
+
+/** The list isn't waited for, nor what reads it, where devices are named that have something to tell. */
+async function listedDevices(asked: Asked): Promise<LabelledDevice[]> {
+  const [{ AllowList }, { listPlace, openPlaces }] = await Promise.all([
+    import("../../shared/allowlist.ts"),
+    import("../../shared/allowlist_place.ts"),
+  ]);
   const list = await AllowList.open(listPlace(await openPlaces(asked.data, asked)));
   return [...list.devices()];
 }

@@ -41,7 +41,7 @@ async function openThere(env: Record<string, string>, place: string, ...args: st
 }
 
 describe("openStorage", () => {
-  test("opens a folder, and loads nothing of S3 for it", async () => {
+  test("opens a folder, and loads nothing of S3 for it; the SDK only to write", async () => {
     using folder = new TemporaryFolder();
     expect(await openStorage(folder.path)).toBeInstanceOf(FolderStorage);
     const script = `
@@ -50,9 +50,11 @@ describe("openStorage", () => {
       const loaded = () => Object.keys(require.cache).filter((path) => path.includes("aws-sdk"));
       console.log(loaded().length);
       await import("./shared/storage/s3.ts");
+      console.log(loaded().length);
+      await import("./shared/storage/s3_sdk.ts");
       console.log(loaded().length > 0);`;
     const { stdout } = await run(bunPath, ["-e", script, folder.path], { cwd: root });
-    expect(stdout).toBe("0\ntrue\n");
+    expect(stdout).toBe("0\n0\ntrue\n");
   });
 
   test.each([

@@ -19,6 +19,7 @@ import {
 } from "./contract.ts";
 import { S3Storage } from "./s3.ts";
 import { s3Client, type S3Sender } from "./s3_bucket.ts";
+import { sdkClient } from "./s3_sdk.ts";
 import { connectionReset, FakeS3, silence } from "./s3_fake.ts";
 import { lifecycleRule } from "./s3_lifecycle.ts";
 import { epochKey, type EpochName, segmentPath } from "./storage.ts";
@@ -217,12 +218,18 @@ describe.each(missing ? [] : ["memstore" as const])("Ceph's radosgw (%s)", (stor
   const client = () => s3Client({ ...ceph, endpoint: ceph.endpoint });
 
   let prefixes = 0;
-  storageContract("Ceph's radosgw", async () => {
-    const Bucket = await ceph.sharedBucket();
-    return opened(Bucket, `p/${prefixes++}`, client(), async (Key) => {
-      await ceph.client().send(new DeleteObjectCommand({ Bucket, Key }));
+  const readers: [string, () => S3Sender][] = [
+    ["without the SDK", client],
+    ["with the SDK", () => sdkClient({ ...ceph, endpoint: ceph.endpoint })],
+  ];
+  for (const [how, sender] of readers) {
+    storageContract(`Ceph's radosgw, read ${how},`, async () => {
+      const Bucket = await ceph.sharedBucket();
+      return opened(Bucket, `p/${prefixes++}`, sender(), async (Key) => {
+        await ceph.client().send(new DeleteObjectCommand({ Bucket, Key }));
+      });
     });
-  });
+  }
 
   async function open(sender: S3Sender = client()) {
     const options = { bucket: await ceph.newBucket(), prefix: "", client: sender };

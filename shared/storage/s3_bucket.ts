@@ -3,26 +3,21 @@
  * for each try, and is tried again until its deadline. What fails then is a `StorageError`.
  */
 import { setTimeout } from "node:timers/promises";
-import {
-  GetObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  S3Client,
-  type S3ClientConfig,
-} from "@aws-sdk/client-s3";
 import { backoffMs } from "../backoff.ts";
 import { limits } from "../limits.ts";
+import { loadSdk } from "./s3_client.ts";
 import { explain, isPassing, statusOf } from "./s3_errors.ts";
+import type { S3ListQuery, S3Reader, S3Sender } from "./s3_requests.ts";
 import { StorageError } from "./storage.ts";
+
+export { s3Client } from "./s3_client.ts";
+export type { S3Sender } from "./s3_requests.ts";
 
 export interface BucketClock {
   monotonicMs(): number;
   /** Resolves after `ms`, or as soon as `cut` is aborted. */
   sleep(ms: number, cut: AbortSignal): Promise<void>;
 }
-
-/** What S3Client does here; tests put one that fails as told in its place. */
-export type S3Sender = Pick<S3Client, "send">;
 
 export interface BucketOptions {
   bucket: string;
@@ -44,35 +39,18 @@ export interface StoredObject {
   etag: string;
 }
 
+type ListHow = Omit<S3ListQuery, "bucket" | "prefix">;
+
 interface Page {
   objects: StoredObject[];
   /** What stands before the delimiter. */
   folders: string[];
 }
 
-/** A client of the real thing. Without an endpoint it is AWS, whose buckets are host names. */
-export function s3Client(
-  { endpoint, ...config }: Pick<S3ClientConfig, "region" | "credentials"> & {
-    endpoint?: string | undefined;
-  },
-): S3Client {
-  const agent = { keepAlive: true, maxSockets: limits.s3SocketsMax };
-  return new S3Client({
-    ...config,
-    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-    requestHandler: { httpAgent: agent, httpsAgent: agent },
-    // `Bucket` tries again itself: it knows what a second try means.
-    maxAttempts: 1,
-    // Not every server knows the newer checksums; the signature covers the body, and frames have theirs.
-    requestChecksumCalculation: "WHEN_REQUIRED",
-    responseChecksumValidation: "WHEN_REQUIRED",
-    // Else large bodies get a connection of their own each, and wait 6 s where the server is silent.
-    expectContinueHeader: false,
-  });
-}
-
 export class Bucket {
   readonly #client: S3Sender;
+  /** Made when it is first needed. */
+  #reader: Promise<S3Reader> | undefined;
   readonly #bucket: string;
   readonly #prefix: string;
   readonly #tryMs: number;
@@ -113,11 +91,9 @@ export class Bucket {
     { ifAbsent, deadline }: { ifAbsent: boolean; deadline?: number },
   ): Promise<boolean> {
     return this.#retry(`write ${this.url(key)}`, deadline, async (abortSignal) => {
+      const { putObject } = await loadSdk();
       const send = (condition: { IfNoneMatch?: string }) =>
-        this.#client.send(
-          new PutObjectCommand({ ...this.#at(key), Body: bytes, ...condition }),
-          { abortSignal },
-        );
+        putObject(this.#client, this.#at(key), bytes, condition, abortSignal);
       try {
         await send(ifAbsent && this.#conditions ? { IfNoneMatch: "*" } : {});
       } catch (error) {
@@ -134,14 +110,11 @@ export class Bucket {
   /** Bytes from `offset` on, fewer than `length` where the object ends. */
   get(key: string, offset: number, length: number): Promise<Uint8Array> {
     if (length === 0) return Promise.resolve(new Uint8Array());
-    const Range = `bytes=${offset}-${offset + length - 1}`;
+    const range = `bytes=${offset}-${offset + length - 1}`;
     return this.#retry(`read ${this.url(key)}`, undefined, async (abortSignal) => {
+      const reader = await this.#reading();
       try {
-        const command = new GetObjectCommand({ ...this.#at(key), Range });
-        const { Body } = await this.#client.send(command, { abortSignal });
-        // By now the client doesn't hear the signal any more.
-        abortSignal.addEventListener("abort", () => (Body as { destroy?(): void }).destroy?.());
-        return await Body!.transformToByteArray();
+        return await reader.get(this.#bucket, this.#prefix + key, range, abortSignal);
       } catch (error) {
         // It ends before `offset`, or is empty.
         if (statusOf(error) === 416) return new Uint8Array();
@@ -152,7 +125,7 @@ export class Bucket {
 
   /** The objects below a folder, in the order of their keys, those behind `after`. */
   async *objects(folder: string, after?: string): AsyncGenerator<StoredObject> {
-    for await (const page of this.#pages(folder, { StartAfter: this.#full(after) })) {
+    for await (const page of this.#pages(folder, { startAfter: this.#full(after) })) {
       yield* page.objects;
     }
   }
@@ -160,24 +133,33 @@ export class Bucket {
   /** The names of the folders in a folder, in order. */
   async folders(folder: string): Promise<string[]> {
     const names: string[] = [];
-    for await (const page of this.#pages(folder, { Delimiter: "/" })) names.push(...page.folders);
+    for await (const page of this.#pages(folder, { delimiter: "/" })) names.push(...page.folders);
     return names;
+  }
+
+  /** Deletes an object, if there is one. Nothing is tried twice. */
+  async remove(key: string): Promise<void> {
+    try {
+      const { deleteObject } = await loadSdk();
+      await deleteObject(this.#client, this.#at(key), AbortSignal.timeout(this.#tryMs));
+    } catch (error) {
+      throw new StorageError(`Cannot delete ${this.url(key)}: ${explain(error)}`, { cause: error });
+    }
   }
 
   /** Rejects, in words for the operator, if nothing can be listed here. */
   async check(): Promise<void> {
     const deadline = this.#clock.monotonicMs() + Math.min(this.#requestMs, limits.s3StartMs);
-    await this.#page("", { MaxKeys: 1 }, `use ${this.url()}`, deadline);
+    await this.#page("", { maxKeys: 1 }, `use ${this.url()}`, deadline);
   }
 
   async *#pages(
     folder: string,
-    how: { StartAfter?: string | undefined; Delimiter?: string },
+    how: ListHow,
   ): AsyncGenerator<Page> {
     let token: string | undefined;
     do {
-      const input = token === undefined ? how : { ...how, ContinuationToken: token };
-      const page = await this.#page(folder, input, `list ${this.url(folder)}`);
+      const page = await this.#page(folder, { ...how, token }, `list ${this.url(folder)}`);
       yield page;
       token = page.next;
     } while (token !== undefined);
@@ -185,24 +167,27 @@ export class Bucket {
 
   #page(
     folder: string,
-    how: { StartAfter?: string | undefined; Delimiter?: string; MaxKeys?: number },
+    how: ListHow,
     what: string,
     deadline?: number,
   ): Promise<Page & { next: string | undefined }> {
-    const { Bucket, Key: Prefix } = this.#at(folder);
+    const prefix = this.#prefix + folder;
     return this.#retry(what, deadline, async (abortSignal) => {
-      const command = new ListObjectsV2Command({ Bucket, Prefix, ...how });
-      const answer = await this.#client.send(command, { abortSignal });
+      const reader = await this.#reading();
+      const page = await reader.list({ bucket: this.#bucket, prefix, ...how }, abortSignal);
       return {
-        objects: (answer.Contents ?? []).map(({ Key, Size, ETag }) => ({
-          key: Key!.slice(this.#prefix.length),
-          size: Size ?? 0,
-          etag: ETag ?? "",
-        })),
-        folders: (answer.CommonPrefixes ?? []).map((p) => p.Prefix!.slice(Prefix.length, -1)),
-        next: answer.IsTruncated ? answer.NextContinuationToken : undefined,
+        objects: page.objects.map((one) => ({ ...one, key: one.key.slice(this.#prefix.length) })),
+        folders: page.prefixes.map((one) => one.slice(prefix.length, -1)),
+        next: page.next,
       };
     });
+  }
+
+  #reading(): Promise<S3Reader> {
+    const { reader } = this.#client;
+    return this.#reader ??= reader
+      ? Promise.resolve(reader)
+      : loadSdk().then(({ SdkReader }) => new SdkReader(this.#client));
   }
 
   #at(key: string): { Bucket: string; Key: string } {

@@ -5,7 +5,9 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from "@aws-sdk/client-s3";
-import type { S3Sender } from "./s3_bucket.ts";
+import type { S3Sender } from "./s3_requests.ts";
+// Loaded before any clock runs that isn't the real one.
+import "./s3_sdk.ts";
 
 export interface FakeRequest {
   verb: "PUT" | "GET" | "LIST";
