@@ -401,6 +401,10 @@ export const limits = {
   grepBlocksMax: 500_000,
   /** Devices that grep looks for by the index; of more, all frames are read, on all cores. */
   grepIndexedDevicesMax: 64,
+  /** Stretches between those that grep needn't read are fetched ahead, up to this size, as the index's are. */
+  grepAheadBytes: 1 * MiB,
+  /** Text in the frames of which it is noted together what can be in them: frames in between are joined. */
+  gramTextBytes: 1 * MiB,
   /** Text on which rules are tried, unless told otherwise: some seconds. */
   rulesSampleBytes: 64 * MiB,
   /** ... taken at so many places, evenly over the time that is asked for. */

@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import { closeSync, constants, openSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
+import { indexPath } from "../grinder/index/index_file.ts";
 import { FolderStorage } from "../shared/storage/folder.ts";
 import { compressFrame } from "../shared/zstd.ts";
 import { TemporaryFolder } from "./fixtures.ts";
@@ -117,6 +119,28 @@ describe("grep as a program", () => {
       expect([stdout, status]).toEqual([`${count}\n`, count > 0 ? 0 : 1]);
     });
   }
+
+  test("shows the same once what can be in the frames is noted, and isn't misled by a wrong note", () => {
+    const asked = [["disk f(ailed|ull)"], ["-c", "again and"], ["-C1", "disk failed"], [
+      "never said",
+    ]];
+    const shown = () =>
+      asked.map((words) => run(...words)).map(({ status, stdout }) => [status, stdout]);
+    const before = shown();
+    const index = ["run", ...grinderPermissions, "grinder/index/main.ts", "--data", folder.path];
+    const { stderr } = spawnSync(denoPath, index, { cwd: root, encoding: "utf8" });
+    expect(stderr).toMatch(/index: [\d.]+ MB noted of what can be in [1-9][\d.]* MB of text/);
+    expect(shown()).toEqual(before);
+    const db = new DatabaseSync(indexPath(folder.path));
+    expect(db.prepare("UPDATE grams SET bits = zeroblob(length(bits))").run().changes)
+      .toBeGreaterThan(0);
+    db.close();
+    expect(shown()).toEqual(before);
+    expect(run("never said").stderr).toMatch(
+      /the index of grams can't be used: .* All is read there/,
+    );
+    for (const end of ["", "-wal", "-shm"]) rmSync(indexPath(folder.path) + end, { force: true });
+  });
 
   test("says what a regex without a literal costs", () => {
     expect(run("-c", "d.s.").stderr).toMatch(

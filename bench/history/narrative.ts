@@ -6,11 +6,13 @@
  *
  * Each number is of a process of its own, from its start to the first line, less what the same runtime
  * takes from its start to the first line of a program that does nothing else; the best of several.
+ * narrative-results.txt has what it printed.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { parseArgs } from "node:util";
 import { Engine } from "../../grinder/engine/engine.ts";
 import { indexPath } from "../../grinder/index/index_file.ts";
@@ -27,6 +29,7 @@ import { denoPath, root } from "../../tests/programs.ts";
 import { fillStore, type Stored, toldDevice } from "./narrative_store.ts";
 
 const { values } = parseArgs({
+  args: import.meta.main ? process.argv.slice(2) : [],
   options: {
     scale: { type: "string", default: "0.02" },
     devices: { type: "string", default: "10000" },
@@ -247,18 +250,37 @@ function mb(bytes: number): number {
   return Math.round(bytes / 1e5) / 10;
 }
 
-const rows = [await onDisk()];
-const missing = cephMissing();
-if (missing || values["skip-s3"]) console.log(`S3 is left out: ${missing ?? "--skip-s3"}`);
-else rows.push(await onS3());
-console.log(`${devices} devices, scale ${scale} (of the others' text), ${runs} runs, best of them`);
-console.table(rows);
-const result = {
-  narrative_ms: rows[0]!.firstMs,
-  narrative_s3_ms: rows[1]?.firstMs,
-  scale,
-  devices,
-  rows,
-};
-console.log(JSON.stringify(result));
-process.exit(0);
+/** Milliseconds to the first line, and what else is in the table; 10,000 devices unless told otherwise. */
+export async function measureNarrative(): Promise<Record<string, number>> {
+  const rows = [await onDisk()];
+  const missing = cephMissing();
+  if (missing || values["skip-s3"]) console.log(`S3 is left out: ${missing ?? "--skip-s3"}`);
+  else rows.push(await onS3());
+  console.table(rows);
+  const [disk, s3] = rows.map(numbersOf);
+  const named = (row: Record<string, number>, infix: string) =>
+    Object.entries(row).map(([key, value]) => [`narrative_${infix}${key}`, value] as const);
+  const all = Object.fromEntries([...named(disk!, ""), ...s3 ? named(s3, "s3_") : []]);
+  const { firstMs: narrative_ms } = rows[0]!;
+  const narrative_s3_ms = rows[1]?.firstMs;
+  return {
+    narrative_ms,
+    ...(narrative_s3_ms === undefined ? {} : { narrative_s3_ms }),
+    ...{ narrative_devices: devices, narrative_scale: scale },
+    ...all,
+  };
+}
+
+function numbersOf(row: Row): Record<string, number> {
+  const { place: _, firstMs: __, ...numbers } = row;
+  return numbers;
+}
+
+if (import.meta.main) {
+  const machine = `${cpus().length} cores (${cpus()[0]!.model}), load ${loadavg()[0]!.toFixed(1)}`;
+  console.log(`$ bun bench/history/narrative.ts ${process.argv.slice(2).join(" ")}`.trimEnd());
+  console.log(`Linux ${release()}, ${machine}, Bun ${process.versions.bun}`);
+  console.log(`${devices} devices, scale ${scale} (of the others' text), best of ${runs} runs`);
+  console.log(JSON.stringify(await measureNarrative()));
+  process.exit(0);
+}

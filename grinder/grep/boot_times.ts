@@ -13,15 +13,15 @@ import {
   type WallTime,
 } from "../clock_fit.ts";
 import { nameHash } from "../reading/name_hash.ts";
-import type { FoundSync } from "./found_frame.ts";
+import type { ClockRecord } from "../index/gram_table.ts";
 
 /** Of each boot, the newest: between two that agree a time is exact. */
 const syncsKept = 4;
 
 export class BootTimes {
-  readonly #syncs = new Map<number, FoundSync[]>();
+  readonly #syncs = new Map<number, ClockRecord[]>();
 
-  add(sync: FoundSync): void {
+  add(sync: ClockRecord): void {
     const known = this.#syncs.get(sync.boot);
     // Moved to the end: the oldest is let go first.
     if (known) this.#syncs.delete(sync.boot);

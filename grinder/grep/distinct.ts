@@ -12,11 +12,16 @@ const holesFilled = limits.intervalsMax / 10;
 
 export class Distinct {
   readonly #seen = new Map<string, IntervalSet>();
+  /** Of the newest header: matches of one block come one after the other. */
+  #newest: { header: BlockHeader; seen: IntervalSet } | undefined;
 
   /** From now on it isn't new any more. Raw lines have no seq: each is. */
   isNew(header: BlockHeader, seq: number): boolean {
     if (header.source === "raw") return true;
-    const seen = this.#of(streamKey(header));
+    if (this.#newest?.header !== header) {
+      this.#newest = { header, seen: this.#of(streamKey(header)) };
+    }
+    const { seen } = this.#newest;
     if (!seen.addIfNew(seq, seq)) return false;
     if (seen.size > limits.intervalsMax) fillOldest(seen);
     return true;

@@ -14,14 +14,7 @@
 import type { Buffer } from "node:buffer";
 import { type BlockHeader, parseBlockHeader } from "../../shared/block.ts";
 import { DigestWriter } from "../engine/packed_digest.ts";
-
-export interface FoundSync {
-  boot: number;
-  usec: number;
-  wallUs: number;
-  synced: boolean;
-  recvUs: number;
-}
+import type { ClockRecord } from "../index/gram_table.ts";
 
 export interface FoundRecord {
   /** Where it begins in the frame's text, in bytes. */
@@ -42,7 +35,7 @@ export interface FoundBlock {
 
 export interface Found {
   recvUs: number;
-  syncs: FoundSync[];
+  syncs: readonly ClockRecord[];
   blocks: FoundBlock[];
 }
 
@@ -66,7 +59,7 @@ export class FoundWriter extends DigestWriter {
   }
 
   /** Before the first block. */
-  clock({ boot, usec, wallUs, synced, recvUs }: FoundSync): void {
+  clock({ boot, usec, wallUs, synced, recvUs }: ClockRecord): void {
     this.numbers[1]!++;
     this.#push(boot, usec, wallUs, synced ? 1 : 0, recvUs);
   }
@@ -100,23 +93,26 @@ export class FoundWriter extends DigestWriter {
   }
 }
 
+/** Numbers are taken by their places: a search of a common word has hundreds of thousands of records. */
 export function unpackFound(numbers: Float64Array, bytes: Buffer): Found {
-  let at = headNumbers;
-  const syncs = Array.from({ length: numbers[1]! }, (): FoundSync => {
-    const [boot, usec, wallUs, synced, recvUs] = numbers.subarray(at, at += syncNumbers);
-    return { boot: boot!, usec: usec!, wallUs: wallUs!, synced: synced === 1, recvUs: recvUs! };
-  });
-  let byte = 0;
-  const next = (length: number) => bytes.toString("latin1", byte, byte += length);
+  const blocksAt = headNumbers + syncNumbers * numbers[1]!;
+  const syncs: ClockRecord[] = [];
+  for (let at = headNumbers; at < blocksAt; at += syncNumbers) {
+    const [boot, usec, wallUs] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
+    syncs.push({ boot, usec, wallUs, synced: numbers[at + 3] === 1, recvUs: numbers[at + 4]! });
+  }
+  let [at, byte] = [blocksAt, 0];
   const blocks: FoundBlock[] = [];
   for (let left = numbers[2]!; left > 0; left--) {
-    const [start, end, headerLength, count] = numbers.subarray(at, at += blockNumbers);
-    const header = parseBlockHeader(next(headerLength!));
-    const records = Array.from({ length: count! }, (): FoundRecord => {
-      const [line, length, number] = numbers.subarray(at, at += recordNumbers);
-      return { line: line!, number: number!, text: next(length!) };
-    });
-    if (header) blocks.push({ header, start: start!, end: end!, records });
+    const [start, end, length] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
+    const records: FoundRecord[] = new Array(numbers[at + 3]!);
+    at += blockNumbers;
+    const header = parseBlockHeader(bytes.toString("latin1", byte, byte += length));
+    for (let i = 0; i < records.length; i++, at += recordNumbers) {
+      const text = bytes.toString("latin1", byte, byte += numbers[at + 1]!);
+      records[i] = { line: numbers[at]!, number: numbers[at + 2]!, text };
+    }
+    if (header) blocks.push({ header, start, end, records });
   }
   return { recvUs: numbers[0]!, syncs, blocks };
 }

@@ -4,12 +4,12 @@ import { limits } from "../../shared/limits.ts";
 import type { StoredFrame } from "../../shared/segment_reader.ts";
 import { FrameDecoder } from "../engine/frame_decoder.ts";
 import { type FrameRing, slotState } from "../engine/ring.ts";
-import { HeaderScan, RecordScan, SyncScan } from "../engine/scan.ts";
-import { nameHash } from "../reading/name_hash.ts";
+import { HeaderScan, RecordScan } from "../engine/scan.ts";
 import { FrameMatcher, paddingBytes } from "../sieve/frame_matcher.ts";
-import { byteFrom, lineStart, newlineFrom, type Text, textOf } from "../sieve/words.ts";
+import { newlineFrom, type Text, textOf } from "../sieve/words.ts";
 import { type AskedRegex, ruleOf } from "./asked_regex.ts";
 import { FoundWriter } from "./found_frame.ts";
+import { clockMark, FrameClocks } from "./frame_clocks.ts";
 import { levelOf } from "./level.ts";
 
 /** What is looked for, as it is told to other threads. */
@@ -26,11 +26,10 @@ export interface Wanted extends AskedRegex {
   allBlocks: boolean;
 }
 
+/** Of log text on which it is measured what to look for: of 1 MiB that would take longer than a search. */
+const sampleBytes = 128 * 1024;
 const space = 0x20;
 const hash = 0x23;
-/** What each good clock record holds. */
-const syncMark = "wall_us=";
-const syncFlag = "s".charCodeAt(0);
 
 export class FrameSearcher {
   readonly out = new FoundWriter();
@@ -39,7 +38,7 @@ export class FrameSearcher {
   #matcher: FrameMatcher | undefined;
   readonly #header = new HeaderScan();
   readonly #record = new RecordScan();
-  readonly #sync = new SyncScan();
+  readonly #clocks = new FrameClocks();
   /** Where the records begin that match. */
   readonly #starts: number[] = [];
   #text: Text = textOf(new Uint8Array(0));
@@ -74,8 +73,8 @@ export class FrameSearcher {
 
   #search(text: Buffer, length: number): void {
     const { out, wanted } = this;
-    const marks = wanted.clocks ? [syncMark] : [];
-    const sample = text.subarray(0, length);
+    const marks = wanted.clocks ? [clockMark] : [];
+    const sample = text.subarray(0, Math.min(length, sampleBytes));
     const matcher = this.#matcher ??= new FrameMatcher([ruleOf(wanted)], sample, marks);
     const bytes = new Uint8Array(text.buffer, text.byteOffset, text.length);
     [this.#buffer, this.#text] = [text, textOf(bytes)];
@@ -84,31 +83,9 @@ export class FrameSearcher {
     out.begin();
     // Nearly all frames begin with a header.
     out.firstRecvUs(this.#header.read(this.#text, 0, length) ? this.#header.recvUs : NaN);
-    this.#clocks(matcher, length);
+    const frame = { text: this.#text, buffer: text, length };
+    this.#clocks.each(matcher, frame, (clock) => out.clock(clock));
     this.#blocks(matcher, length);
-  }
-
-  #clocks({ marks: { at }, hashLineAt, hashLines }: FrameMatcher, length: number): void {
-    let block = 0;
-    for (const mark of at) {
-      while (block + 1 < hashLines && hashLineAt[block + 1]! <= mark) block++;
-      const start = lineStart(this.#text, 0, mark);
-      if (hashLines > 0) this.#clock(start, hashLineAt[block]!, length);
-    }
-  }
-
-  /** Of the record that begins there, under the header at another place. */
-  #clock(start: number, header: number, length: number): void {
-    const { bytes } = this.#text;
-    if (!this.#record.read(bytes, start) || this.#record.flag !== syncFlag) return;
-    if (!this.#sync.read(bytes, this.#record.behindFlag)) return;
-    if (!this.#header.read(this.#text, header, length)) return;
-    const { recvUs, namesStart, namesEnd } = this.#header;
-    const deviceEnd = byteFrom(this.#text, space, namesStart, namesEnd);
-    const bootEnd = byteFrom(this.#text, space, deviceEnd + 1, namesEnd);
-    const boot = nameHash(this.#buffer.toString("latin1", namesStart, bootEnd));
-    const { wallUs, synced } = this.#sync;
-    this.out.clock({ boot, usec: this.#record.usec, wallUs, synced, recvUs });
   }
 
   #blocks({ hashLineAt, hashLines }: FrameMatcher, length: number): void {

@@ -67,6 +67,8 @@ const progress = new ProgressLine({
 const say = (text: string) => console.error(`grep: ${text}`);
 const out = new Output(process.stdout);
 const style = styleOf(process.stdout.isTTY === true, process.env);
+/** Nobody notices that Ctrl-C is heard of so much later. */
+const turnMs = 10;
 let isStopped = false;
 let hasShown = false;
 
@@ -86,12 +88,13 @@ async function show(groups: readonly Line[][], hasContext: boolean): Promise<voi
 
 async function main(): Promise<number> {
   const prepared = await prepare(positionals, values, Date.now(), say);
-  const { wanted, sources, storedBytesTotal, unknown } = prepared;
+  const { wanted, sources, storedBytesTotal, isFiltered, unknown } = prepared;
   if (unknown) say(unknown);
-  await using search = new Search({ wanted, threads: values.threads, warn: say });
+  await using search = new Search({ wanted, threads: values.threads, isFiltered, warn: say });
   const grep = new Grep(prepared.grep);
   const { around } = prepared.grep;
   let storedBytes = 0;
+  let turnedMs = performance.now();
   for (const source of sources) {
     for await (const searched of search.of(source)) {
       const groups = await grep.take(searched);
@@ -99,7 +102,10 @@ async function main(): Promise<number> {
       storedBytes += searched.task.storedBytes;
       progress.update({ storedBytes, storedBytesTotal });
       // While a full pipe blocks nothing else is heard of, Ctrl-C neither.
-      await new Promise((resolve) => setImmediate(resolve));
+      if (performance.now() - turnedMs > turnMs || groups.length > 0) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turnedMs = performance.now();
+      }
       if (isStopped || out.closed) break;
     }
     if (isStopped || out.closed) break;

@@ -7,6 +7,7 @@ import { planRules } from "../sieve/plan.ts";
 import { type AskedDevices, askedDevices } from "./asked_devices.ts";
 import { type AskedRegex, checkRegex, ruleOf } from "./asked_regex.ts";
 import { FrameTexts } from "./frame_texts.ts";
+import { GramQuery } from "./gram_query.ts";
 import type { Wanted } from "./frame_searcher.ts";
 import type { GrepOptions } from "./grep.ts";
 import { parseLevel } from "./level.ts";
@@ -31,6 +32,7 @@ export interface Prepared {
   grep: GrepOptions;
   sources: TaskSource[];
   storedBytesTotal: number;
+  isFiltered: boolean;
   unknown: AskedDevices["unknown"];
 }
 
@@ -63,10 +65,13 @@ export async function prepare(
     clocks,
     allBlocks: around !== undefined,
   };
+  // What stands around a match is in frames in which nothing matches.
+  const query = around ? undefined : GramQuery.of(regex);
+  const selection = { ...received(range), ...(devices ? { devices } : {}) };
   return {
     wanted,
-    grep: { range, level, around, texts: new FrameTexts(storage) },
-    ...await sources({ ...received(range), ...(devices ? { devices } : {}) }),
+    grep: { range, level, around, countOnly: asked.count, texts: new FrameTexts(storage) },
+    ...await sources(selection, { query, clocks }),
     unknown,
   };
 }

@@ -6,9 +6,11 @@ import { Buffer } from "node:buffer";
 import type { Read, StoredFrame } from "../../shared/segment_reader.ts";
 import { epochKey, segmentPath } from "../../shared/storage/storage.ts";
 import type { FoundFrame } from "../reading/frame_source.ts";
+import type { Found } from "./found_frame.ts";
+import type { Skippable } from "./gram_filter.ts";
 import type { HotReads } from "./hot_reads.ts";
 
-export interface Task {
+export interface Task<Out = Found> {
   /** As an event's line says it (../event.ts). */
   segment: string;
   offset: number;
@@ -18,45 +20,50 @@ export interface Task {
   frame?: StoredFrame;
   /** In place of a frame, or beside it. */
   text?: string;
+  /** What comes of it is known without looking. */
+  found?: Out;
   read?: Read;
 }
 
 /** Tasks in their order. Whoever takes them says what became of them. */
-export interface TaskSource {
+export interface TaskSource<Out = Found> {
   /** Undefined at the end. Throws `StorageError`. */
-  next(): Promise<Task | undefined>;
+  next(): Promise<Task<Out> | undefined>;
   /** A task's frame was received then. */
-  heard(task: Task, recvUs: number): void;
+  heard(task: Task<Out>, recvUs: number): void;
   /** A task's frame doesn't decode: all of its epoch comes again from there on. */
-  again(task: Task): Promise<void>;
+  again(task: Task<Out>): Promise<void>;
   close(): Promise<void>;
 }
 
-export class HotTasks implements TaskSource {
+export class HotTasks<Out = Found> implements TaskSource<Out> {
   constructor(
     private readonly reads: HotReads,
     private readonly warn: (text: string) => void,
+    /** What comes of frames that needn't be read; undefined: there are none. */
+    private readonly ofSkipped?: (skipped: Skippable) => Out,
   ) {}
 
-  async next(): Promise<Task | undefined> {
+  async next(): Promise<Task<Out> | undefined> {
     const read = await this.reads.next();
     if (!read) return undefined;
-    const { segment: number, offset, length, frame, text, damage } = read;
+    const { segment: number, offset, length, frame, text, damage, skipped } = read;
     const segment = `${epochKey(read)}/${String(number).padStart(8, "0")}`;
     if (damage !== undefined) {
       this.warn(`${segmentPath(read)} at ${offset}: ${length} bytes can't be read: ${damage}`);
     }
-    const task: Task = { segment, offset, storedBytes: length, read };
+    const task: Task<Out> = { segment, offset, storedBytes: length, read };
     if (frame) task.frame = frame;
     if (text !== undefined) task.text = text;
+    if (skipped) task.found = this.ofSkipped!(skipped);
     return task;
   }
 
-  heard({ read }: Task, recvUs: number): void {
+  heard({ read }: Task<Out>, recvUs: number): void {
     this.reads.heard(read!, recvUs);
   }
 
-  again({ read }: Task): Promise<void> {
+  again({ read }: Task<Out>): Promise<void> {
     return this.reads.again(read!);
   }
 

@@ -8,6 +8,7 @@
  * | parts | the stretches of epochs that are indexed, one row for each; `sum` is over all of the row |
  * | texts | of each part (`part * 2^20 + n`): its frames (n = 0), its buckets (n = 1, 2, ...): see part.ts |
  * | devices | the names of all devices that were ever met |
+ * | grams | which texts can hold what: see gram_table.ts; missing where nobody has made it yet |
  *
  * Other processes read while the grinder writes. A power failure can take the newest parts, never half
  * of one.
@@ -15,6 +16,7 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { gramSchema, GramTable } from "./gram_table.ts";
 import { PackedError } from "./packed.ts";
 import {
   type BootFrames,
@@ -63,7 +65,11 @@ type Row = Record<string, number | string | Uint8Array>;
 export class IndexFile implements Disposable {
   readonly #metDevices = new Set<string>();
 
-  private constructor(readonly path: string, private readonly db: DatabaseSync) {}
+  readonly grams: GramTable;
+
+  private constructor(readonly path: string, private readonly db: DatabaseSync) {
+    this.grams = new GramTable(db);
+  }
 
   /** To read; undefined if there is none. Throws `IndexError`. */
   static read(path: string): IndexFile | undefined {
@@ -162,7 +168,7 @@ export class IndexFile implements Disposable {
   /** Forgets all of it. */
   clear(): void {
     this.#transaction(() =>
-      this.db.exec("DELETE FROM parts; DELETE FROM texts; DELETE FROM devices")
+      this.db.exec("DELETE FROM parts; DELETE FROM texts; DELETE FROM devices; DELETE FROM grams")
     );
     this.#metDevices.clear();
   }
@@ -230,6 +236,7 @@ function open(path: string, { readOnly }: { readOnly: boolean }): IndexFile {
     if (is !== `${applicationId} version ${version}`) {
       throw new Error(`it must be a database of ${applicationId} version ${version}: it is ${is}`);
     }
+    if (!readOnly) db.exec(gramSchema);
     return IndexFile.of(path, db);
   } catch (error) {
     db?.close();

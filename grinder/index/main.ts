@@ -1,16 +1,19 @@
 /** The index as a program: makes it of what is stored, as far as the grinder hasn't. */
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { programOptions, UsageError } from "../../shared/options.ts";
 import { openStorage, parseS3Place, storageOptions } from "../../shared/storage/open.ts";
 import { StorageError } from "../../shared/storage/storage.ts";
 import { Engine } from "../engine/engine.ts";
+import { fillGrams } from "../grep/fill_grams.ts";
 import { fillIndex } from "./fill.ts";
 import { IndexFile, indexPath } from "./index_file.ts";
 import { IndexWriter } from "./index_writer.ts";
 
 const { values } = programOptions(
   `
-Usage: deno task index [OPTIONS]     index what is stored and not indexed yet, for narrative and grep`,
+Usage: deno task index [OPTIONS]     index what is stored and not indexed yet: for narrative, which devices
+                                     are in which frames; for grep, what texts can be in them`,
   {
     rebuild: { type: "flag", unit: "", help: "forget what is there, and make all of it anew" },
     ...storageOptions,
@@ -18,6 +21,12 @@ Usage: deno task index [OPTIONS]     index what is stored and not indexed yet, f
       type: "text",
       unit: "folder",
       help: "where the grinder's outputs are, and the index (default: --data, or ./data with S3)",
+    },
+    threads: {
+      type: "number",
+      unit: "threads",
+      default: availableParallelism() - 1,
+      help: "beside the first one, for what grep wants to know",
     },
   },
   process.argv.slice(2),
@@ -38,7 +47,11 @@ try {
     progress: (bytes) => storedBytes += bytes,
   });
   const parts = file.parts().length;
-  say(`${(storedBytes / 1e6).toFixed(1)} MB of segments indexed; ${parts} parts in ${file.path}`);
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+  say(`${mb(storedBytes)} of segments indexed; ${parts} parts in ${file.path}`);
+  const { threads } = values;
+  const filled = await fillGrams({ storage, grams: file.grams, threads, warn: say });
+  say(`${mb(filled.bitsBytes)} noted of what can be in ${mb(filled.textBytes)} of text`);
 } catch (error) {
   const told = error instanceof UsageError || error instanceof StorageError;
   say(told ? (error as Error).message : String((error as Error).stack ?? error));
