@@ -433,6 +433,12 @@ export const limits = {
   archiveRunBytes: 512 * MiB,
   /** DuckDB's memory, unless told otherwise; what doesn't fit is sorted on the disk. */
   archiveMemoryBytes: 1024 * MiB,
+  /** Bytes of blocks that are sorted at a time, for a file of each hour; what is made of them takes as much again. */
+  archiveSliceBytes: 256 * MiB,
+  /** Records that are sorted at a time: some 60 bytes each, beside their blocks. */
+  archiveSliceRows: 4_000_000,
+  /** Of zstd, for files that are merged later: see bench/history/README.md for what others cost. */
+  archiveLevel: 1,
   /** Archive files are merged to at most so much: DuckDB sorts that on the disk in a minute or two. */
   archiveFileBytesMax: 1024 * MiB,
   /** Files that one merge takes at most: it reads from all of them at a time. */
@@ -447,6 +453,20 @@ export const limits = {
   archiveGarbageMs: 6 * 60 * 60_000,
   /** One try of putting an archive file into a bucket: the largest at 2 MB/s. */
   archivePutMs: 10 * 60_000,
+  /** An archiver's, as `nice` has it: it gets what others leave idle. */
+  archivePriority: 15,
+  /** A grinder's archiver that ended by itself is started again after so long, */
+  archiveRestartMs: 60_000,
+  /** ... and is killed if it hasn't ended so long after it was told to. */
+  archiveStopMs: 5_000,
+  /** A grinder's archiver looks so often for what is closed. */
+  archiveEveryMs: 5 * 60_000,
+  /** What is archived may be kept hot for so long at most: each manifest says what was archived when. */
+  archiveKeepHotMsMax: 48 * 60 * 60_000,
+  /** ... of which it keeps one for each such time, beyond the last hour. */
+  archiveSwapMs: 30 * 60_000,
+  /** A grinder deletes old outputs, and the index of what is gone, so often. */
+  outputRetentionMs: 60 * 60_000,
   /** A segment that nobody closed is archived when the last in it was received so long ago. */
   archiveDeadMs: 60 * 60_000,
 } as const;

@@ -114,3 +114,35 @@ test("the archive puts clock and gap records before the record whose seq they ca
   );
   expect(records).toEqual([first, gap, sync, ...second.split(/(?<=\n)/)]);
 });
+
+test("the archive takes records of any kernel time", async () => {
+  using store = new Store();
+  const usecs = [0, 2 ** 52, 2 ** 52 + 1, Number.MAX_SAFE_INTEGER, 9_999_999_999_999_999];
+  const records = usecs.map((usec, seq) => `6,${seq},${usec},-;text\n continued\n`).join("");
+  await store.receive([blockText(records)]);
+  await store.receive([blockText(records, { source: "raw", stream: "-" })]);
+  const before = await store.hot();
+  await store.archiver().run();
+  expect((await store.archived()).toSorted()).toEqual(before.toSorted());
+});
+
+test("the archive makes more files of an hour where memory is short, of the same rows", async () => {
+  using store = new Store();
+  await store.receive([blockText(lines(0, 9)), blockText(lines(5, 14)), blockText(lines(15, 19))]);
+  const before = onceEach(await store.hot());
+  const report = await store.archiver({ memoryBytes: 2 }).run();
+  expect([report!.files, report!.rows, report!.resentRecords]).toEqual([3, 20, 5]);
+  expect((await store.archived()).toSorted()).toEqual(before.toSorted());
+});
+
+test("the archive takes records of any seq, whose differences no number holds exactly", async () => {
+  using store = new Store();
+  const most = Number.MAX_SAFE_INTEGER;
+  const records = (...seqs: number[]) => seqs.map((seq) => `6,${seq},1,-;seq\n`).join("");
+  await store.receive([
+    blockText(records(1, most), { stream: "a" }) + blockText(records(0, most - 3), { stream: "b" }),
+  ]);
+  const before = await store.hot();
+  await store.archiver().run();
+  expect((await store.archived()).toSorted()).toEqual(before.toSorted());
+});

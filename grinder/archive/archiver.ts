@@ -3,41 +3,28 @@
  * before it readers see the segments, after it the archive, and never both. Whatever a killed run leaves
  * is named by no manifest, and is swept away later.
  *
- *     read twice (clocks, rows) -> sort -> put -> read back, compare -> manifest
+ *     read, by partition -> each partition by itself (partition_job.ts) -> manifest
  */
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { readBlocks } from "../../shared/block.ts";
 import { limits } from "../../shared/limits.ts";
 import { newEpoch, segmentPath } from "../../shared/storage/storage.ts";
-import { type Bucket, writeAll } from "./bucket.ts";
-import { putChecked } from "./check_file.ts";
-import { partitionOf } from "./columns.ts";
-import { Duck } from "./duck.ts";
+import { BlockSpool, type PartitionSpool } from "./block_spool.ts";
 import { closedSegments, type Frames, type HotSegments, readSegments } from "./hot_segments.ts";
+import { type JobThreadsOptions, runJobs } from "./job_threads.ts";
 import { type ArchiveFile, hotFrom, type Manifest, nextManifest } from "./manifest.ts";
 import { ManifestStore } from "./manifest_store.ts";
 import { mergeSome } from "./merge.ts";
-import { filePath, seenPath } from "./paths.ts";
+import {
+  archivePartition,
+  type JobResult,
+  type JobStep,
+  type PartitionJob,
+} from "./partition_job.ts";
 import { ArchiveError, type ArchivePlace } from "./place.ts";
-import { sameRows } from "./row_hash.ts";
-import { decodeSeen, encodeSeen, type SeenStreams } from "./seen_file.ts";
-import { sortRows } from "./sort.ts";
-import { Spool } from "./spool.ts";
-import { StreamTable } from "./stream_table.ts";
-import { WallTimes } from "./wall_times.ts";
 
 /** What has just been done; tests fail or kill the process there. */
-export type Step = "read" | "spooled" | "sorted" | "put" | "checked" | "seen" | "published";
+export type Step = "spooled" | JobStep | "published";
 
 export interface ArchiverOptions {
   storage: Frames;
@@ -47,6 +34,8 @@ export interface ArchiverOptions {
   /** Of an archive that is begun now. */
   partitions?: number;
   memoryBytes?: number;
+  /** To sort and write in, and how they open `place`; without it all is done in the one that calls. */
+  threads?: JobThreadsOptions;
   /** Compressed bytes of segments that a run takes. */
   runBytes?: number;
   nowMs: () => number;
@@ -99,6 +88,26 @@ export class Archiver {
     return this.#inScratch((folder) => mergeSome(this.options, this.store, folder));
   }
 
+  /**
+   * Leaves files out of the next manifest of which nothing was received for so long; gives how many. They
+   * stay for an hour beside it, for readers that began with an older one.
+   */
+  async expire(keepMs: number): Promise<number> {
+    const manifest = await this.store.newest(this.#partitions);
+    const startMs = this.options.nowMs();
+    const isOld = ({ maxRecvUs }: ArchiveFile) => startMs - maxRecvUs / 1000 > keepMs;
+    const old = manifest.files.filter(isOld);
+    if (old.length === 0) return 0;
+    await this.store.publish(nextManifest(manifest, {
+      startMs,
+      nowMs: this.options.nowMs(),
+      run: newEpoch(startMs, this.options.random),
+      files: manifest.files.filter((file) => !isOld(file)),
+      drop: old.map(({ path }) => path),
+    }));
+    return old.length;
+  }
+
   async #inScratch<T>(work: (folder: string) => Promise<T>): Promise<T> {
     const { scratch } = this.options;
     mkdirSync(scratch, { recursive: true });
@@ -134,145 +143,80 @@ class Run {
   }
 
   async run(store: ManifestStore): Promise<RunReport> {
-    const { manifest, hot } = this;
-    const { clocks, touched } = await this.#readClocks();
-    this.#at("read");
-    const archived = await this.#archived(touched);
-    const streams = new StreamTable(manifest.partitions, archived);
-    const spool = new Spool({ folder: this.folder, streams, wallTime: clocks.wallTime });
-    for await (const read of readSegments(this.options.storage, hot)) {
-      if (spool.addFrame(read).length > 0) this.#damaged.add(segmentPath(read));
+    const spool = new BlockSpool(this.folder, this.manifest.partitions);
+    for await (const read of readSegments(this.options.storage, this.hot)) {
+      const strays = spool.add(read);
+      if (read.damage !== undefined || strays.length > 0) this.#damaged.add(segmentPath(read));
     }
-    const buckets = spool.end();
+    const jobs = spool.end().map((part) => this.#job(part, spool));
     this.#at("spooled");
-    const files = await this.#write(buckets, streams);
-    const seen = await this.#writeSeen(touched, archived, streams.seen);
-    this.#at("seen");
-    const next = this.#next(files, seen);
+    const results = await this.#do(jobs);
+    const next = this.#next(jobs, results);
     await store.publish(next);
     this.#at("published");
-    return this.#report(next, files, spool);
+    return this.#report(next, results);
   }
 
-  async #readClocks(): Promise<{ clocks: WallTimes; touched: Set<number> }> {
-    const clocks = new WallTimes();
-    const touched = new Set<number>();
-    for await (const read of readSegments(this.options.storage, this.hot)) {
-      if (read.damage !== undefined) this.#damaged.add(segmentPath(read));
-      for (const block of readBlocks(read.text ?? "")) {
-        clocks.note(read.receiver, block);
-        touched.add(partitionOf(block.header.device, this.manifest.partitions));
-      }
+  #job(spool: PartitionSpool, { frames }: BlockSpool): PartitionJob {
+    const { memoryBytes = limits.archiveMemoryBytes, threads } = this.options;
+    return {
+      spool,
+      frames,
+      partitions: this.manifest.partitions,
+      run: this.#id,
+      seen: this.manifest.seen[spool.partition],
+      forgetBeforeUs: (this.#startMs - limits.streamAgeMsMax) * 1000,
+      folder: this.folder,
+      // What is made of them takes as much again.
+      sliceBytes: Math.min(limits.archiveSliceBytes, memoryBytes / (threads?.threads ?? 1) / 2),
+      level: limits.archiveLevel,
+    };
+  }
+
+  async #do(jobs: PartitionJob[]): Promise<JobResult[]> {
+    const { place, threads } = this.options;
+    if (threads) return await runJobs(jobs, threads);
+    const results: JobResult[] = [];
+    for (const job of jobs) {
+      results.push(await archivePartition(job, place, (step) => this.#at(step)));
     }
-    return { clocks, touched };
+    return results;
   }
 
-  async #archived(touched: Set<number>): Promise<SeenStreams> {
-    const all: SeenStreams = new Map();
-    for (const partition of touched) {
-      const path = this.manifest.seen[partition];
-      if (path === undefined) continue;
-      const bytes = await this.options.place.read(path, 0, limits.archiveFileBytesMax);
-      if (bytes.length === 0) throw new ArchiveError(`Cannot read ${path}: there is nothing`);
-      for (const [key, seen] of decodeSeen(bytes, path)) all.set(key, seen);
-    }
-    return all;
-  }
-
-  /** One bucket is sorted while the one before it is read back. */
-  async #write(buckets: Bucket[], streams: StreamTable): Promise<ArchiveFile[]> {
-    const table = join(this.folder, "streams");
-    writeFile(table, (sink) => streams.write(sink));
-    using duck = await Duck.open({
-      scratch: join(this.folder, "duckdb"),
-      memoryBytes: this.options.memoryBytes ?? limits.archiveMemoryBytes,
-      threads: 1,
-    });
-    const files: ArchiveFile[] = [];
-    let checking: Promise<ArchiveFile | undefined> = Promise.resolve(undefined);
-    for (const bucket of buckets) {
-      const out = join(this.folder, `${bucket.slot}.${bucket.partition}.parquet`);
-      const sorting = sortRows(duck, { ...bucket.paths, streams: table, out });
-      // Both have ended when one has failed: DuckDB mustn't be closed while it works.
-      const [checked, sorted] = await Promise.allSettled([checking, sorting]);
-      if (checked.status === "rejected") throw checked.reason;
-      if (sorted.status === "rejected") throw sorted.reason;
-      if (checked.value) files.push(checked.value);
-      bucket.remove();
-      this.#at("sorted");
-      checking = this.#put(bucket, out);
-    }
-    const last = await checking;
-    return last ? [...files, last] : files;
-  }
-
-  /** What isn't what went in is not put into a manifest. */
-  async #put(bucket: Bucket, out: string): Promise<ArchiveFile> {
-    const { slot, partition, sum } = bucket;
-    const path = filePath({ slot, partition, run: this.#id });
-    const file = await putChecked(this.options.place, path, out, () => this.#at("put"));
-    if (!sameRows(file, sum.sum)) {
-      throw new ArchiveError(
-        `Cannot archive ${slot} because ${path} must hold the ${sum.rows} rows that were stored: ` +
-          `it has ${file.rows}, or others. The segments stay as they are`,
-      );
-    }
-    this.#at("checked");
-    return { path, slot, partition, ...file };
-  }
-
-  async #writeSeen(
-    touched: Set<number>,
-    archived: SeenStreams,
-    now: SeenStreams,
-  ): Promise<Record<string, string>> {
-    const { partitions } = this.manifest;
-    const all = Map.groupBy(
-      [...archived, ...now],
-      ([key]) => partitionOf(key.slice(0, key.indexOf(" ")), partitions),
-    );
-    const beforeUs = (this.#startMs - limits.streamAgeMsMax) * 1000;
-    const paths: Record<string, string> = {};
-    for (const partition of touched) {
-      const bytes = encodeSeen(new Map(all.get(partition)), beforeUs);
-      if (bytes.length === 0) continue;
-      const path = paths[partition] = seenPath({ partition, run: this.#id });
-      const local = join(this.folder, `seen.${partition}`);
-      writeFileSync(local, bytes);
-      await this.options.place.put(path, local);
-    }
-    return paths;
-  }
-
-  #next(files: ArchiveFile[], seen: Record<string, string>): Manifest {
+  #next(jobs: PartitionJob[], results: JobResult[]): Manifest {
     const { manifest } = this;
-    const replaced = Object.keys(seen).flatMap((partition) => manifest.seen[partition] ?? []);
+    const seen = new Map<number, string>(
+      results.flatMap(({ partition, seen }) =>
+        seen === undefined ? [] : [[partition, seen] as const]
+      ),
+    );
     return nextManifest(manifest, {
       startMs: this.#startMs,
       nowMs: this.options.nowMs(),
       run: this.#id,
-      files: [...manifest.files, ...files],
-      seen: { ...manifest.seen, ...seen },
+      files: [...manifest.files, ...results.flatMap(({ files }) => files)],
+      seen: { ...manifest.seen, ...Object.fromEntries(seen) },
       damaged: [...new Set([...manifest.damaged, ...this.#damaged])].sort(),
-      drop: replaced,
+      drop: jobs.flatMap((job) => job.seen && seen.has(job.spool.partition) ? [job.seen] : []),
       swap: Object.fromEntries(this.hot.next),
     });
   }
 
-  #report(next: Manifest, files: ArchiveFile[], spool: Spool): RunReport {
-    const sum = (of: (file: ArchiveFile) => number) =>
-      files.reduce((all, file) => all + of(file), 0);
+  #report(next: Manifest, results: JobResult[]): RunReport {
+    const files = results.flatMap((result) => result.files);
+    const sum = <T>(all: readonly T[], of: (one: T) => number) =>
+      all.reduce((sum, one) => sum + of(one), 0);
     const { extents, more } = this.hot;
     return {
       version: next.version,
       segments: extents.length,
       files: files.length,
-      rows: sum(({ rows }) => rows),
-      textBytes: sum(({ textBytes }) => textBytes),
-      storedBytes: extents.reduce((all, { extent, from }) => all + extent.length - from, 0),
-      archiveBytes: sum(({ bytes }) => bytes),
-      resentRecords: spool.resentRecords,
-      oddLines: spool.oddLines,
+      rows: sum(files, ({ rows }) => rows),
+      textBytes: sum(files, ({ textBytes }) => textBytes),
+      storedBytes: sum(extents, ({ extent, from }) => extent.length - from),
+      archiveBytes: sum(files, ({ bytes }) => bytes),
+      resentRecords: sum(results, ({ resentRecords }) => resentRecords),
+      oddLines: sum(results, ({ oddLines }) => oddLines),
       damagedSegments: this.#damaged.size,
       more,
     };
@@ -280,15 +224,6 @@ class Run {
 
   #at(step: Step): void {
     this.options.at?.(step);
-  }
-}
-
-function writeFile(path: string, write: (sink: (bytes: Uint8Array) => void) => void): void {
-  const fd = openSync(path, "w");
-  try {
-    write((bytes) => writeAll(fd, bytes));
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -6,38 +6,17 @@
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { PlainColumn, PlainFile, type PlainType } from "./parquet/columns_out.ts";
 import type { RecordBytes } from "./record_bytes.ts";
-import { hashOf, RowHash } from "./row_hash.ts";
-import type { StreamEntry } from "./stream_table.ts";
+import { RowHash } from "./row_hash.ts";
+import {
+  type LinePlace,
+  type OddRow,
+  placeHash,
+  placeText,
+  type RowContext,
+  type RowSink,
+} from "./row_sink.ts";
 
-/** Where a line stands that has no seq of its own. */
-export interface LinePlace {
-  receiver: string;
-  epoch: string;
-  segment: number;
-  /** The frame's first byte in the segment. */
-  frame: number;
-  /** The line's first byte in the frame's text. */
-  line: number;
-}
-
-/** Of what a row is made beside a record's bytes. */
-export interface RowContext {
-  stream: StreamEntry | undefined;
-  recvUs: number;
-  timeUs: number;
-  startedUs: number;
-}
-
-/** A line that isn't as the kernel prints it, in parts; byte strings. */
-export interface OddRow {
-  seq: number;
-  prio: number;
-  flag: string;
-  prefix: string;
-  text: string;
-  more: string;
-  place: LinePlace | undefined;
-}
+export { type LinePlace, placeHash };
 
 const rowTypes = {
   shared: "int32",
@@ -65,7 +44,7 @@ type Columns<T> = { [K in keyof T]: PlainColumn };
 const groupRows = 32 * 1024;
 const groupTextBytes = 2 * 1024 * 1024;
 
-export class Bucket {
+export class Bucket implements RowSink {
   readonly sum = new RowHash();
   /** Bytes of records. */
   textBytes = 0;
@@ -88,7 +67,6 @@ export class Bucket {
     return { rows: this.#file.path, shared: this.#sharedFile.path };
   }
 
-  /** The record that begins at `start` in the bytes. */
   addRecord(row: RowContext, record: RecordBytes, bytes: Uint8Array, start: number): void {
     const columns = this.#columns;
     this.#begin(row);
@@ -104,7 +82,6 @@ export class Bucket {
     this.#end(row, 0, bytes, start, record.end);
   }
 
-  /** The line or lines bytes[start, end), which are in `odd` as well. */
   addOdd(row: RowContext, odd: OddRow, bytes: Uint8Array, start: number, end: number): void {
     const columns = this.#columns;
     const { place } = odd;
@@ -182,14 +159,6 @@ class LocalFile {
 function columnsOf<T extends Record<string, PlainType>>(types: T): Columns<T> {
   const all = Object.entries(types).map(([name, type]) => [name, new PlainColumn(name, type)]);
   return Object.fromEntries(all) as Columns<T>;
-}
-
-export function placeHash(place: LinePlace): number {
-  return hashOf(placeText(place));
-}
-
-function placeText({ receiver, epoch, segment, frame, line }: LinePlace): string {
-  return `${receiver} ${epoch} ${segment} ${frame} ${line}`;
 }
 
 export function writeAll(fd: number, bytes: Uint8Array): void {

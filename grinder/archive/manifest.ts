@@ -139,11 +139,21 @@ export function nextManifest(manifest: Manifest, change: Change): Manifest {
     files: change.files.sort((a, b) => a.path < b.path ? -1 : 1),
     seen: change.seen ?? manifest.seen,
     damaged: change.damaged ?? manifest.damaged,
-    // The newest that is old enough says what may be deleted.
-    swaps: swaps.filter((_, i) => i === swaps.length - 1 || swaps[i + 1]!.ms > oldMs),
+    swaps: keptSwaps(swaps, nowMs),
     dropped: [
       ...manifest.dropped.filter(({ ms }) => ms > oldMs),
       ...change.drop.map((path) => ({ path, ms: nowMs })),
     ],
   };
+}
+
+/** The newest that is old enough says what may be deleted: after an hour, or as long as it is kept hot. */
+function keptSwaps(swaps: readonly Swap[], nowMs: number): Swap[] {
+  const slot = ({ ms }: Swap) => Math.floor(ms / limits.archiveSwapMs);
+  return swaps.filter((swap, i) => {
+    const next = swaps[i + 1];
+    if (!next || next.ms > nowMs - limits.archiveGraceMs) return true;
+    const isNeeded = next.ms > nowMs - limits.archiveKeepHotMsMax;
+    return isNeeded && slot(swap) !== slot(next);
+  });
 }

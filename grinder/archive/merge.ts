@@ -96,7 +96,7 @@ async function mergeOne(
   for (const [i, file] of files.entries()) {
     local.push(await fetched(options.place, file, join(folder, `${i}.parquet`)));
   }
-  await mergeFiles(duck, { files: local, out, stays: slot.length === dayLength });
+  await mergeFiles(duck, { files: local, out });
   options.at?.("sorted");
   const path = filePath({ slot, partition, run });
   const merged = await putChecked(options.place, path, out, () => options.at?.("put"));

@@ -3,6 +3,12 @@ import { type OpenOptions, parseS3Place, s3Options } from "../../shared/storage/
 import type { ArchivePlace } from "./place.ts";
 import { FolderPlace } from "./place_folder.ts";
 
+/** What another thread opens it by. */
+export interface PlaceName {
+  data: string;
+  options: OpenOptions;
+}
+
 /** The place has been tried by `openStorage`. */
 export async function openPlace(place: string, options: OpenOptions): Promise<ArchivePlace> {
   const s3 = parseS3Place(place);

@@ -20,6 +20,12 @@ export function seenPath({ partition, run }: Named): string {
   return `archive/seen/part=${padded(partition)}/${run}.zst`;
 }
 
+/** A run's name for its nth file of one partition and hour, which has the run's age. */
+export function nthRun(run: string, n: number): string {
+  const random = (parseInt(run.slice(-8), 16) + n) % 0x1_0000_0000;
+  return run.slice(0, -8) + random.toString(16).padStart(8, "0");
+}
+
 /** When the run began that wrote a file; undefined for what isn't the archive's. */
 export function writtenMs(path: string): number | undefined {
   const match =

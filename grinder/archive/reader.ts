@@ -152,7 +152,7 @@ export class ArchiveReader {
   }
 }
 
-function mayMatch({ columns }: GroupMeta, selection: Selection): boolean {
+export function mayMatch({ columns }: GroupMeta, selection: Selection): boolean {
   const { sinceUs = -Infinity, untilUs = Infinity, by = "time", devices } = selection;
   const time = columns.get(by);
   const [min, max] = [statisticNumber(time?.min), statisticNumber(time?.max)];

@@ -13,6 +13,10 @@ export interface RoundOptions {
   place: ArchivePlace;
   partitions: number;
   deleteHot: boolean;
+  /** Archived segments stay so long at least; an hour, if it is less. */
+  keepHotMs?: number;
+  /** Archive files of which nothing was received for so long go; undefined: none. */
+  keepMs?: number;
   /** Where readers say how far they have come. */
   notes?: Pick<Notes, "all">;
   stop: AbortSignal;
@@ -24,6 +28,8 @@ export interface Round extends Pick<RunReport, "segments" | "rows" | "textBytes"
   resentRecords: number;
   damagedSegments: number;
   merges: number;
+  /** Archive files that were too old. */
+  expired: number;
   swept: number;
   hot: HotPass | undefined;
 }
@@ -40,7 +46,7 @@ export async function archiveAll(options: RoundOptions): Promise<Round> {
       resentRecords: 0,
       damagedSegments: 0,
     },
-    ...{ merges: 0, swept: 0, hot: undefined },
+    ...{ merges: 0, expired: 0, swept: 0, hot: undefined },
   };
   for (let more = true; more && !stop.aborted;) {
     const run = await unlessRaced(() => archiver.run());
@@ -49,12 +55,15 @@ export async function archiveAll(options: RoundOptions): Promise<Round> {
   }
   while (!stop.aborted && await unlessRaced(() => archiver.merge())) round.merges++;
   if (stop.aborted) return round;
+  const { keepMs } = options;
+  if (keepMs !== undefined) round.expired = await unlessRaced(() => archiver.expire(keepMs));
   const nowMs = options.nowMs();
   const manifest = await archiver.store.newest(options.partitions);
   round.swept = await sweepArchive(place, archiver.store, manifest, nowMs);
   if (!options.deleteHot) return round;
   const readers = await readersOf(options.notes, nowMs);
-  round.hot = await deleteHot(storage, place, manifest, { nowMs, readers });
+  const { keepHotMs = 0 } = options;
+  round.hot = await deleteHot(storage, place, manifest, { nowMs, readers, keepHotMs });
   return round;
 }
 
@@ -98,6 +107,7 @@ export function formatReport(round: Round, ms: number): string {
   if (resentRecords > 0) parts.push(`${resentRecords} sent again`);
   if (damagedSegments > 0) parts.push(`${damagedSegments} segments with damage, which stay`);
   if (round.merges > 0) parts.push(`${round.merges} merges`);
+  if (round.expired > 0) parts.push(`${round.expired} archive files were too old`);
   if (hot) parts.push(`${hot.deletedSegments} hot segments deleted (${mb(hot.deletedBytes)} MB)`);
   if (hot && hot.heldBack > 0) parts.push(`${hot.heldBack} wait for their readers`);
   return parts.join("; ");

@@ -6,9 +6,12 @@ import { Buffer } from "node:buffer";
 import type { BlockHeader } from "../../shared/block.ts";
 import { type LinePlace, placeHash } from "./bucket.ts";
 import { type Column, columns, decode, streamColumns } from "./columns.ts";
+import { digitsOf, putNumber } from "./decimals.ts";
+import { type Arrays, newArrays } from "./parquet/arrays.ts";
 import { readNumbers, readTexts, type Texts } from "./parquet/column_in.ts";
 import type { RowGroup as GroupMeta } from "./parquet/footer.ts";
 import type { ChunkBytes, ParquetFile } from "./parquet/parquet_file.ts";
+import { addDigits, addLengths, addUsecDigits } from "./row_bytes.ts";
 import { hashOf } from "./row_hash.ts";
 
 const numberColumns = [
@@ -42,10 +45,15 @@ export class RowGroup {
   readonly text: Texts;
   readonly #numbers: Record<NumberColumn, Float64Array>;
   readonly #texts: TextsOf;
-  /** For each flag that occurs. */
-  readonly #ordinary: Uint8Array;
+  /** For each flag that occurs: 1 if it is an ordinary record's. */
+  readonly ordinary: Uint8Array;
 
-  constructor(meta: GroupMeta, chunks: ReadonlyMap<string, ChunkBytes>) {
+  /** With `arrays` that are used again, it holds until then. */
+  constructor(
+    meta: Pick<GroupMeta, "rows">,
+    chunks: ReadonlyMap<string, ChunkBytes>,
+    arrays: Arrays = newArrays,
+  ) {
     const isNumber = (name: Column): name is NumberColumn =>
       (numberColumns as readonly string[]).includes(name);
     const numbers: Partial<Record<NumberColumn, Float64Array>> = {};
@@ -54,8 +62,8 @@ export class RowGroup {
       const part = chunks.get(name);
       if (!part) continue;
       const { chunk, bytes } = part;
-      if (isNumber(name)) numbers[name] = readNumbers(chunk, bytes);
-      else texts[name] = readTexts(chunk, bytes);
+      if (isNumber(name)) numbers[name] = readNumbers(chunk, bytes, arrays);
+      else texts[name] = readTexts(chunk, bytes, arrays);
     }
     this.rows = meta.rows;
     this.#numbers = numbers as Record<NumberColumn, Float64Array>;
@@ -66,7 +74,7 @@ export class RowGroup {
     this.flag = this.#texts.flag;
     this.text = this.#texts.text;
     const { bytes, starts, ends } = this.flag;
-    this.#ordinary = Uint8Array.from(starts, (start, i) => {
+    this.ordinary = Uint8Array.from(starts, (start, i) => {
       // `g`, `s`, `!`
       const isOther = [0x67, 0x73, 0x21].includes(bytes[start]!) && ends[i]! - start === 1;
       return isOther ? 0 : 1;
@@ -114,6 +122,11 @@ export class RowGroup {
     };
   }
 
+  /** Whether any row may have a place. */
+  get hasPlaces(): boolean {
+    return this.#texts.receiver !== undefined;
+  }
+
   isPlaced(row: number): boolean {
     const { receiver } = this.#texts;
     return receiver !== undefined && receiver.index[row]! >= 0;
@@ -130,7 +143,68 @@ export class RowGroup {
 
   /** Whether it counts as a record of its seq: not a `g` or `s` record, nor a line that is none. */
   isOrdinary(row: number): boolean {
-    return this.#ordinary[this.flag.index[row]!] === 1;
+    return this.ordinary[this.flag.index[row]!] === 1;
+  }
+
+  /** Whether any row from `start` up to but not including `end` is odd, or has a place. */
+  hasOdd(start: number, end: number): boolean {
+    const { prefix, receiver } = this.#texts;
+    for (const texts of [prefix, receiver]) {
+      if (!texts) continue;
+      for (let row = start; row < end; row++) if (texts.index[row]! >= 0) return true;
+    }
+    return false;
+  }
+
+  /** The kernel's clock. */
+  usec(row: number): number {
+    return this.time[row]! - this.#numbers.started[row]!;
+  }
+
+  prio(row: number): number {
+    return this.#numbers.prio[row]!;
+  }
+
+  /** The fields behind the flag; empty: there are none. */
+  fields(row: number): string {
+    return this.#string("fields", row);
+  }
+
+  /** Whether this is its flag: one byte. */
+  isFlag(row: number, flag: string): boolean {
+    const { bytes, starts, ends, index } = this.flag;
+    const i = index[row]!;
+    return bytes[starts[i]!] === flag.charCodeAt(0) && ends[i]! - starts[i]! === 1;
+  }
+
+  /** How many bytes `write` needs. */
+  bytes(row: number): number {
+    const { prefix, fields, more } = this.#texts;
+    if (prefix && prefix.index[row]! >= 0) return this.#oddLine(row).length;
+    // With a comma or a newline each.
+    const texts = lengthOf(this.flag, row) + lengthOf(this.text, row) + lengthOf(fields, row) +
+      lengthOf(more, row);
+    const prio = digitsOf(this.#numbers.prio[row]!) + 1;
+    return texts + prio + digitsOf(this.seq[row]!) + 1 + digitsOf(this.usec(row)) + 1;
+  }
+
+  /** How many bytes each row takes: `bytes` of all, at a tenth of the cost. */
+  rowBytes(arrays: Arrays = newArrays): Int32Array {
+    const { prefix, fields, more } = this.#texts;
+    const out = arrays.int32(this.rows).fill(0);
+    addLengths(out, this.flag);
+    addLengths(out, this.text);
+    addDigits(out, this.#numbers.prio);
+    addDigits(out, this.seq);
+    addUsecDigits(out, this.time, this.#numbers.started);
+    if (fields) addLengths(out, fields);
+    if (more) addLengths(out, more);
+    if (prefix) {
+      for (let row = 0; row < out.length; row++) {
+        if (prefix.index[row]! >= 0) out[row] = this.#oddLine(row).length;
+      }
+    }
+    return out;
   }
 
   /** How many bytes `write` may need. */
@@ -166,12 +240,15 @@ export class RowGroup {
   }
 
   #writeOdd(row: number, out: Uint8Array, at: number): number {
+    return at + Buffer.from(out.buffer, out.byteOffset + at).write(this.#oddLine(row), "latin1");
+  }
+
+  #oddLine(row: number): string {
     const prefix = this.#string("prefix", row);
     const line = prefix.slice(1) + this.#string("text", row) + "\n";
     const more = this.#texts.more;
     const whole = more && more.index[row]! >= 0 ? `${line}${this.#string("more", row)}\n` : line;
-    return at + Buffer.from(out.buffer, out.byteOffset + at)
-      .write(prefix[0] === "%" ? decode(whole) : whole, "latin1");
+    return prefix[0] === "%" ? decode(whole) : whole;
   }
 
   #string(name: TextColumn, row: number): string {
@@ -182,56 +259,6 @@ export class RowGroup {
     return Buffer.from(bytes.buffer, bytes.byteOffset + starts[i]!, ends[i]! - starts[i]!)
       .toString("latin1");
   }
-}
-
-/** Two digits for each number below 100. */
-const pairs = Uint8Array.from({ length: 200 }, (_, i) => {
-  const number = i >> 1;
-  return 0x30 + (i & 1 ? number % 10 : Math.floor(number / 10));
-});
-
-/** A whole number, not below 0, in decimal. */
-function putNumber(value: number, out: Uint8Array, at: number): number {
-  if (value >= 1e8) {
-    const high = Math.floor(value / 1e8);
-    return putPadded(value - high * 1e8, out, putNumber(high, out, at));
-  }
-  let rest = value | 0;
-  if (rest < 10) {
-    out[at] = 0x30 + rest;
-    return at + 1;
-  }
-  const end = at + digitsOf(rest);
-  let next = end - 2;
-  for (; rest >= 100; next -= 2) {
-    const hundreds = (rest / 100) | 0;
-    const pair = 2 * (rest - hundreds * 100);
-    out[next] = pairs[pair]!;
-    out[next + 1] = pairs[pair + 1]!;
-    rest = hundreds;
-  }
-  out[next + 1] = pairs[2 * rest + 1]!;
-  if (rest >= 10) out[next] = pairs[2 * rest]!;
-  return end;
-}
-
-/** Of a number below 10^8. */
-function digitsOf(value: number): number {
-  if (value < 10_000) return value < 100 ? (value < 10 ? 1 : 2) : value < 1_000 ? 3 : 4;
-  return value < 1_000_000 ? (value < 100_000 ? 5 : 6) : value < 10_000_000 ? 7 : 8;
-}
-
-/** Eight digits. */
-function putPadded(value: number, out: Uint8Array, at: number): number {
-  let rest = value | 0;
-  for (let next = at + 6; next >= at; next -= 2) {
-    const hundreds = (rest / 100) | 0;
-    const pair = 2 * (rest - hundreds * 100);
-    out[next] = pairs[pair]!;
-    out[next + 1] = pairs[pair + 1]!;
-    rest = hundreds;
-  }
-  return at + 8;
 }
 
 /** Of a text, and a newline or a comma. */

@@ -23,6 +23,9 @@ export class RowHash {
   rows = 0;
   #high = 0;
   #low = 0;
+  /** Those that were last given. */
+  #bytes: Uint8Array = new Uint8Array();
+  #view: DataView = new DataView(new ArrayBuffer(0));
 
   /** The record's own bytes are `bytes[start, end)`, newlines and all. */
   add(
@@ -40,9 +43,10 @@ export class RowHash {
     // What has 32 bits takes a number's low ones; the others are had by the division.
     a = Math.imul(a ^ recvUs, 0x01000193) ^ (recvUs / 0x1_0000_0000);
     b = Math.imul(b ^ timeUs, 0x5bd1e995) ^ (timeUs / 0x1_0000_0000);
+    const view = this.#viewOf(bytes);
     let i = start;
     for (; i + 4 <= end; i += 4) {
-      const word = bytes[i]! | bytes[i + 1]! << 8 | bytes[i + 2]! << 16 | bytes[i + 3]! << 24;
+      const word = view.getInt32(i, true);
       a = Math.imul(a ^ word, 0x01000193);
       a ^= a >>> 13;
       b = Math.imul(b + word, 0x5bd1e995);
@@ -63,6 +67,12 @@ export class RowHash {
   addSum({ rows, hash }: RowSum): void {
     this.#add(parseInt(hash.slice(0, 8), 16), parseInt(hash.slice(8), 16));
     this.rows += rows - 1;
+  }
+
+  #viewOf(bytes: Uint8Array): DataView {
+    if (bytes === this.#bytes) return this.#view;
+    this.#bytes = bytes;
+    return this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   #add(high: number, low: number): void {

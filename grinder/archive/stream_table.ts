@@ -87,7 +87,7 @@ export function seenKey({ device, source, stream }: Omit<StreamNames, "boot">): 
 }
 
 /** The order of their bytes: names are ASCII. */
-function byNames(a: StreamNames, b: StreamNames): number {
+export function byNames(a: StreamNames, b: StreamNames): number {
   const column = streamColumns.find((name) => a[name] !== b[name]);
   return column === undefined ? 0 : a[column] < b[column] ? -1 : 1;
 }

@@ -51,10 +51,15 @@ export async function deleteHot(
   storage: Pick<Storage, "list">,
   place: Pick<ArchivePlace, "remove">,
   manifest: Manifest,
-  { nowMs, readers }: { nowMs: number; readers: readonly CursorNote[] },
+  { nowMs, readers, keepHotMs = 0 }: {
+    nowMs: number;
+    readers: readonly CursorNote[];
+    /** Since they were archived. */
+    keepHotMs?: number;
+  },
 ): Promise<HotPass> {
   const pass = { deletedSegments: 0, deletedBytes: 0, heldBack: 0, damaged: 0 };
-  const archived = archivedBefore(manifest, nowMs - limits.archiveGraceMs);
+  const archived = archivedBefore(manifest, nowMs - Math.max(limits.archiveGraceMs, keepHotMs));
   const damaged = new Set(manifest.damaged);
   const held = new Set<string>();
   for (const extent of await storage.list(new Map())) {

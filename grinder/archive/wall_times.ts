@@ -1,5 +1,5 @@
 /**
- * Blocks in, in a first pass; then the wall time of any record in them, by all that their boots' clock
+ * Blocks in, all of them; then the wall time of any record in them, by all that their boots' clock
  * records and receive times say: the same reckoning as the grinder's (clock_fit.ts), but with what came
  * later known as well.
  */
@@ -11,16 +11,25 @@ import { ReceiverClocks } from "../receiver_clocks.ts";
 
 const syncMark = ",s,wall_us=";
 
+/** What is known of clocks, as one thread can tell another. */
+export interface KnownClocks {
+  /** By `clockKey`. */
+  fits: Map<string, ClockFit>;
+  /** What is to be taken off a receiver's times. */
+  skewsUs: Map<string, number>;
+}
+
+/** What is asked of a block's header. */
+export type TimedBlock = Pick<BlockHeader, "device" | "boot" | "recvUs">;
+
 export class WallTimes {
   readonly #fits = new Map<string, ClockFit>();
   readonly #receivers = new ReceiverClocks({ load: () => undefined, all: () => [] });
-  /** Asked for again and again, for the records of one block. */
-  #header: BlockHeader | undefined;
-  #fit = newFit(0);
-  #recvUs = 0;
+  readonly #names = new Set<string>();
 
   /** Takes note of a block. */
   note(receiver: string, { header, text }: Block): void {
+    this.#names.add(receiver);
     // Raw lines have no clock at all.
     if (header.boot === "-") return;
     const key = clockKey(header);
@@ -34,15 +43,21 @@ export class WallTimes {
     if (last) addReceived(fit, last.usec, this.#received(receiver, header));
   }
 
-  /** Unix microseconds of a record's writing. */
-  wallTime = (header: BlockHeader, usec: number, receiver: string): number => {
-    if (header !== this.#header) {
-      this.#header = header;
-      this.#recvUs = this.#received(receiver, header);
-      this.#fit = this.#fits.get(clockKey(header)) ?? newFit(header.recvUs);
-    }
-    return timeAt(this.#fit, usec, this.#recvUs).wallUs;
-  };
+  /** Unix microseconds of a record's writing, by what is known now. */
+  get wallTime(): (header: TimedBlock, usec: number, receiver: string) => number {
+    return wallTimeBy({ fits: this.#fits, skewsUs: this.#skewsUs });
+  }
+
+  /** What is known of each part of the devices. */
+  byPart(partOf: (device: string) => number): Map<number, KnownClocks> {
+    const skewsUs = this.#skewsUs;
+    const parts = Map.groupBy(this.#fits, ([key]) => partOf(key.slice(0, key.indexOf(" "))));
+    return new Map([...parts].map(([part, fits]) => [part, { fits: new Map(fits), skewsUs }]));
+  }
+
+  get #skewsUs(): Map<string, number> {
+    return new Map([...this.#names].map((name) => [name, this.#receivers.skewUs(name)]));
+  }
 
   #sync(receiver: string, header: BlockHeader, fit: ClockFit, line: string): void {
     const record = parseRecord(line);
@@ -53,9 +68,27 @@ export class WallTimes {
   }
 
   /** By a clock that is right. */
-  #received(receiver: string, { recvUs }: BlockHeader): number {
+  #received(receiver: string, { recvUs }: TimedBlock): number {
     return recvUs - this.#receivers.skewUs(receiver);
   }
+}
+
+/** Unix microseconds of a record's writing; the blocks are told apart as objects. */
+export function wallTimeBy(
+  { fits, skewsUs }: KnownClocks,
+): (header: TimedBlock, usec: number, receiver: string) => number {
+  // Asked for again and again, for the records of one block.
+  let block: TimedBlock | undefined;
+  let fit = newFit(0);
+  let recvUs = 0;
+  return (header, usec, receiver) => {
+    if (header !== block) {
+      block = header;
+      recvUs = header.recvUs - (skewsUs.get(receiver) ?? 0);
+      fit = fits.get(clockKey(header)) ?? newFit(header.recvUs);
+    }
+    return timeAt(fit, usec, recvUs).wallUs;
+  };
 }
 
 function lineAt(text: string, at: number): string {

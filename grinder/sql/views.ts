@@ -5,7 +5,7 @@
  * | view | a row is |
  * |------|----------|
  * | records | a record, once: of the archive and of hot segments; columns of ../archive/columns.ts, `usec`, and `level` (0-7) of `prio` |
- * | meta | what is about records: gaps (flag `g`), clock records (`s`), lines that are no records (`!`) |
+ * | meta | what is about records: gaps (flag `g`) and clock records (`s`), each once; lines that are no records (`!`) |
  * | events | an event: a line of events/ (../event.ts); `labels['port']` |
  * | aggregates | a window of a rule with its labels, as last corrected: the line of aggregates/ with the highest rev |
  * | devices | a device of the allow-list: name, thumbprint, labels |
@@ -62,12 +62,17 @@ export function recordViews(files: readonly string[], range: TimeRange): string[
     `${list(names)}, seq, time, recv, epoch_us(time) - epoch_us(started) as usec, prio, ` +
     "prio % 8 as level, flag, text, fields, more";
   const view = (name: ViewName, which: string) =>
-    `create view ${name} as select ${shown} from (${rows}) where flag ${which} and ${inRange}`;
+    `create view ${name} as select * from
+      (select ${shown} from (${rows}) where flag ${which} and ${inRange})`;
   return [
     view("records", "not in ('g', 's', '!')"),
-    view("meta", "in ('g', 's', '!')"),
+    `${view("meta", "in ('g', 's', '!')")} ${onceEach}`,
   ];
 }
+
+/** As ../reading/once.ts has it: these have no seq of their own, so that nothing else knows them again. */
+const onceEach = `qualify flag = '!' or row_number() over (
+  partition by device, source, stream, flag, seq, usec, fields order by recv) = 1`;
 
 /** The line that a grinder is about to write, and any that isn't JSON, is left out. */
 export function eventView(files: readonly string[]): string {

@@ -10,6 +10,7 @@
  *
  * Source: Encodings.md of apache/parquet-format.
  */
+import { type Arrays, newArrays } from "./arrays.ts";
 import { ParquetError } from "./footer.ts";
 
 /** Reads numbers from bytes. Reading beyond the end throws `ParquetError`. */
@@ -112,22 +113,30 @@ export class Bits {
 
 export type Numbers = Int32Array | Float64Array;
 
-/** `count` values, in runs. */
-export function readRuns(bits: Bits, width: number, count: number): Int32Array {
-  const out = new Int32Array(count);
+/** `count` numbers below `most`, in runs. */
+export function readRuns(
+  bits: Bits,
+  width: number,
+  count: number,
+  most = Infinity,
+  arrays: Arrays = newArrays,
+): Int32Array {
+  const out = arrays.int32(count);
   for (let at = 0; at < count;) {
     const head = bits.varint();
     if (head & 1) {
       const packed = (head >> 1) * 8;
       const used = Math.min(packed, count - at);
-      bits.packed(out, at, used, width);
-      bits.at += Math.floor(packed * width / 8) - Math.ceil(used * width / 8);
+      unpack(bits, out, at, used, width);
+      for (let i = at; i < at + used; i++) if (out[i]! >= most) throw unknownValue();
+      bits.at += Math.floor(packed * width / 8);
       at += used;
     } else {
       let value = 0;
       for (let shift = 0; shift < width; shift += 8) value |= bits.byte() << shift;
       const end = Math.min(count, at + head / 2);
       if (end === at) throw new ParquetError("a page has an empty run");
+      if (value >= most) throw unknownValue();
       out.fill(value, at, end);
       at = end;
     }
@@ -135,15 +144,35 @@ export function readRuns(bits: Bits, width: number, count: number): Int32Array {
   return out;
 }
 
+function unknownValue(): ParquetError {
+  return new ParquetError("a page names a value that isn't in its dictionary");
+}
+
+/** Without moving on. */
+function unpack(bits: Bits, out: Int32Array, to: number, count: number, width: number): void {
+  const { bytes } = bits;
+  if (width > 24) throw new ParquetError("a page has numbers that are too wide");
+  const end = bits.at + Math.ceil(count * width / 8);
+  if (end > bytes.length) throw new ParquetError("a page ends too soon");
+  const mask = (1 << width) - 1;
+  let bit = 8 * bits.at;
+  // Behind the end there is nothing, which is as good as zeros.
+  for (let i = to; i < to + count; i++, bit += width) {
+    const at = bit >>> 3;
+    const word = bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24;
+    out[i] = (word >>> (bit & 7)) & mask;
+  }
+}
+
 /** Differences within this can be added up without loss. */
 const exactMax = 2 ** 51;
 
 /** Values that are safe integers. */
-export function readDeltas(bits: Bits): Float64Array {
+export function readDeltas(bits: Bits, arrays: Arrays = newArrays): Float64Array {
   const start = bits.at;
   const { miniblocks, size, count } = readDeltaHead(bits);
-  const out = new Float64Array(Math.max(1, count + size));
-  out[0] = bits.zigzag();
+  const out = arrays.float64(Math.max(1, count + size));
+  let value = out[0] = bits.zigzag();
   for (let at = 1; at < count;) {
     const least = bits.zigzag();
     const widths = Array.from({ length: miniblocks }, () => bits.byte());
@@ -152,12 +181,45 @@ export function readDeltas(bits: Bits): Float64Array {
       if (width > 51 || Math.abs(least) > exactMax) {
         return exactDeltas(new Bits(bits.bytes, start), bits);
       }
-      bits.packed(out, at, size, width, least);
+      value = addUp(bits, out, at, Math.min(at + size, count), size, width, least, value);
       at += size;
     }
   }
-  for (let i = 1; i < count; i++) out[i]! += out[i - 1]!;
   return out.subarray(0, count);
+}
+
+/** One miniblock; gives its last value. */
+function addUp(
+  bits: Bits,
+  out: Float64Array,
+  from: number,
+  to: number,
+  size: number,
+  width: number,
+  least: number,
+  before: number,
+): number {
+  const { bytes } = bits;
+  let value = before;
+  if (width === 0) {
+    for (let i = from; i < to; i++) out[i] = value += least;
+    return value;
+  }
+  const end = bits.at + size * width / 8;
+  if (width > 24 || end + 4 > bytes.length) {
+    bits.packed(out, from, size, width, least);
+    for (let i = from; i < to; i++) out[i] = value += out[i]!;
+    return value;
+  }
+  const mask = (1 << width) - 1;
+  let bit = 8 * bits.at;
+  for (let i = from; i < to; i++, bit += width) {
+    const at = bit >>> 3;
+    const word = bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24;
+    out[i] = value += ((word >>> (bit & 7)) & mask) + least;
+  }
+  bits.at = end;
+  return value;
 }
 
 /** The same for differences of any size, slowly: seqs of a stranger may jump from end to end. */

@@ -96,10 +96,17 @@ export class ThriftReader {
 /** A field to write; an undefined one is left out. Fields stand in the order of their numbers. */
 export type Field = readonly [
   id: number,
-  type: "i32" | "i64" | "text" | "struct" | "list",
+  type: "i32" | "i64" | "text" | "bytes" | "bool" | "struct" | "list",
   Writable,
 ];
-export type Writable = number | string | undefined | readonly Field[] | readonly Writable[];
+export type Writable =
+  | number
+  | string
+  | boolean
+  | Uint8Array
+  | undefined
+  | readonly Field[]
+  | readonly Writable[];
 
 /** A struct's bytes. A list's values are structs, numbers (i32) or texts, all alike. */
 export function writeStruct(fields: readonly Field[]): Buffer {
@@ -112,8 +119,10 @@ function putStruct(out: number[], fields: readonly Field[]): void {
   let last = 0;
   for (const [id, type, value] of fields) {
     if (value === undefined) continue;
-    out.push(((id - last) << 4) + wireType(type));
+    out.push(((id - last) << 4) + (value === false ? types.false : wireType(type)));
     last = id;
+    // Its type says it all.
+    if (type === "bool") continue;
     if (type === "list") putList(out, value as readonly Writable[]);
     else putValue(out, type, value);
   }
@@ -121,7 +130,8 @@ function putStruct(out: number[], fields: readonly Field[]): void {
 }
 
 function wireType(type: Field[1]): number {
-  if (type === "text") return types.binary;
+  if (type === "text" || type === "bytes") return types.binary;
+  if (type === "bool") return types.true;
   if (type === "struct") return structType;
   return type === "list" ? listType : types[type];
 }
@@ -142,8 +152,8 @@ function putList(out: number[], values: readonly Writable[]): void {
 
 function putValue(out: number[], type: Field[1], value: Writable): void {
   if (type === "struct") return putStruct(out, value as readonly Field[]);
-  if (type === "text") {
-    const bytes = Buffer.from(value as string, "utf8");
+  if (type === "text" || type === "bytes") {
+    const bytes = type === "text" ? Buffer.from(value as string, "utf8") : value as Uint8Array;
     putVarint(out, bytes.length);
     out.push(...bytes);
     return;
