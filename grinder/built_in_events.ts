@@ -63,6 +63,15 @@ export class BuiltInEvents {
     this.#skewUs = this.#receiverClocks.skewUs(receiver);
   }
 
+  /**
+   * Takes note that a receiver was heard at a time: of blocks that come later, in another order than they
+   * were received in. Times are rising.
+   */
+  heardAt(receiver: string, recvUs: number): void {
+    const us = recvUs - this.#receiverClocks.skewUs(receiver);
+    this.#receivers.heard(this.#receivers.named(receiver), us);
+  }
+
   /** When a block was received, by a clock that is right: what `clocks` is to be asked with. */
   recvUs({ recvUs }: Pick<BlockHeader, "recvUs">): number {
     return recvUs - this.#skewUs;

@@ -3,17 +3,24 @@ import { availableParallelism, hostname } from "node:os";
 import process from "node:process";
 import { listPlace, openPlaces } from "../shared/allowlist_place.ts";
 import { isName } from "../shared/block.ts";
+import { parseDurationMs } from "../shared/duration.ts";
+import { limits } from "../shared/limits.ts";
 import { programOptions, UsageError } from "../shared/options.ts";
 import { CursorPublisher } from "../shared/storage/cursors.ts";
 import { FolderNotes } from "../shared/storage/folder_notes.ts";
 import { openStorage, parseS3Place, storageOptions } from "../shared/storage/open.ts";
-import { StorageError } from "../shared/storage/storage.ts";
+import { type Cursors, type Storage, StorageError } from "../shared/storage/storage.ts";
+import { archiverOf } from "./archive/child.ts";
+import { openPlace } from "./archive/open_place.ts";
+import { ArchiveError } from "./archive/place.ts";
 import { DeviceLabels } from "./device_labels.ts";
 import { Engine } from "./engine/engine.ts";
 import { Grind } from "./grind.ts";
 import { History, HistoryError } from "./history/history.ts";
+import { historyDigests } from "./history/history_digests.ts";
 import { ProgressLine } from "./history/progress_line.ts";
 import { IndexWriter } from "./index/index_writer.ts";
+import { Retention } from "./retention.ts";
 import { refuseSlowRules, RulesError, slowRules } from "./load_rules.ts";
 import { LiteralMatcher } from "./match.ts";
 import { withEndRules } from "./reboots.ts";
@@ -45,6 +52,22 @@ Usage: deno task grind [OPTIONS]     make events and aggregates of what receiver
     once: { type: "flag", unit: "", help: "end after what is there now" },
     since: { type: "text", unit: "time", help: "history: from so long ago (7d), or an ISO time" },
     until: { type: "text", unit: "time", help: "history: to then (default: now)" },
+    archive: {
+      type: "flag",
+      unit: "",
+      help: "archive what is closed, in a process beside this one that yields to it",
+    },
+    "keep-hot": {
+      type: "text",
+      unit: "age",
+      help: "--archive: delete segments so long after they were archived: 2h (default: never)",
+    },
+    keep: { type: "text", unit: "age", help: "--archive: delete archive files so old: 60d" },
+    "keep-outputs": {
+      type: "text",
+      unit: "age",
+      help: "delete events/ and aggregates/ of days so long over: 400d (default: never)",
+    },
     strict: { type: "flag", unit: "", help: "refuse rules that must look at every record" },
     name: {
       type: "text",
@@ -82,7 +105,9 @@ try {
   const matcher = matcherOf(rules);
   const newEngine = (rules: readonly Rule[]) =>
     new Engine({ rules, rulesPath: values.rules, threads: values.workers, warn: say });
-  let engine = newEngine(rules);
+  let engine: Engine | undefined;
+  const digests = (storage: Storage, cursors: Cursors) =>
+    (engine ??= newEngine(rules)).digests(storage, cursors);
   const stored = await openStorage(values.data, values);
   const windowUs = values.window * 1e6;
   const progress = new ProgressLine({
@@ -96,11 +121,13 @@ try {
   const history = !past ? undefined : await History.open({
     ...values,
     storage: stored,
+    place: await openPlace(values.data, values),
     windowUs,
     out,
     live: [values.data],
     nowMs: Date.now(),
     progress: progress.update,
+    warn: say,
   });
   if (history && !history.storage) {
     say(`${out} is finished already`);
@@ -123,33 +150,58 @@ try {
     ...(index ? { index } : {}),
     ...(history ? { keeps: history.keeps } : {}),
   });
+  for (const [epoch, start] of history?.storage?.starts ?? []) {
+    if (!grind.cursors.has(epoch)) grind.cursors.set(epoch, start);
+  }
+  const ground = {
+    rules,
+    rulesPath: values.rules,
+    threads: values.workers,
+    digests,
+    heardAt: grind.builtIn.heardAt.bind(grind.builtIn),
+    warn: say,
+  };
   const stop = new AbortController();
   process.once("SIGTERM", () => stop.abort());
   process.once("SIGINT", () => stop.abort());
   // With S3 the bucket's own rule deletes, and asks nobody.
   const cursors = name && !s3 &&
     new CursorPublisher(new FolderNotes(values.data), { name, nowMs: Date.now, report: say });
+  const isLive = !values.once && !past;
+  const keepOutputs = values["keep-outputs"];
+  const retention = new Retention({
+    storage: stored,
+    out,
+    keepMs: keepOutputs === undefined ? undefined : parseDurationMs("--keep-outputs", keepOutputs),
+    everyMs: limits.outputRetentionMs,
+    nowMs: Date.now,
+    report: say,
+  });
+  await using _archiver = isLive ? archiverOf(values, say) : undefined;
   say(`${file.loaded.rules.length} rules, from ${values.data} to ${out}`);
   await tail({
     storage: history?.storage ?? stored,
     grind,
-    digests: (storage, cursors) => engine.digests(storage, cursors),
+    digests: history
+      ? (_, cursors) => historyDigests({ ...ground, storage: history.storage! }, cursors)
+      : digests,
     once: values.once || past,
     stop: stop.signal,
     refresh: async () => {
       await labels.reload();
+      if (isLive) await retention.run();
       const changed = await file.reload(say);
       if (!changed) return;
       const rules = withEndRules(changed.rules);
       grind.matcher = matcherOf(rules);
       grind.builtIn.use(changed.builtIn);
-      await engine[Symbol.asyncDispose]();
+      await engine?.[Symbol.asyncDispose]();
       engine = newEngine(rules);
     },
     report: say,
     ...(cursors ? { publish: (at, last) => cursors.publish(at, last) } : {}),
   });
-  await engine[Symbol.asyncDispose]();
+  await engine?.[Symbol.asyncDispose]();
   state.close();
   index?.flush();
   index?.[Symbol.dispose]();
@@ -160,7 +212,7 @@ try {
   }
 } catch (error) {
   const asked = error instanceof UsageError;
-  const expected = [RulesError, StateError, HistoryError, StorageError];
+  const expected = [RulesError, StateError, HistoryError, ArchiveError, StorageError];
   const told = asked || expected.some((kind) => error instanceof kind);
   say(told ? (error as Error).message : String((error as Error).stack ?? error));
   process.exit(asked ? 2 : 1);

@@ -2,7 +2,7 @@
 import type { BlockHeader } from "../shared/block.ts";
 import { parseRecord } from "../shared/record.ts";
 import type { Read } from "../shared/segment_reader.ts";
-import { epochKey } from "../shared/storage/storage.ts";
+import { epochKey, type EpochName } from "../shared/storage/storage.ts";
 import type { BlockNames } from "./block_names.ts";
 import type { BlockDigest } from "./engine/digest.ts";
 import { framePart, type Place } from "./event.ts";
@@ -24,9 +24,13 @@ export interface Placed {
   names: BlockNames;
 }
 
-export function frameOf(read: Read, textOf: () => string): Frame {
-  const { receiver, epoch, segment: number, offset, length } = read;
-  const path = `${epochKey(read)}/${String(number).padStart(8, "0")}`;
+/** What was read, and where it stood before it was archived, if that is known. */
+export type StoodRead = Read & { stood?: EpochName & Pick<Read, "segment" | "offset"> };
+
+export function frameOf(read: StoodRead, textOf: () => string): Frame {
+  const stood = { ...read, ...read.stood };
+  const { receiver, epoch, segment: number, offset, length } = stood;
+  const path = `${epochKey(stood)}/${String(number).padStart(8, "0")}`;
   const segment = { segment: path, offset };
   const place = { receiver, epoch, segment: number, offset, length };
   return { place, textOf, segment, part: framePart(segment) };

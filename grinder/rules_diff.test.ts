@@ -59,7 +59,7 @@ describe("RulesDiff", () => {
   test("leaves out blocks of another time", () => {
     const diff = new RulesDiff([], [linkRule], "");
     const text = block(line(1, "link up on a")) + block(line(2, "link up on a"), { recvUs: 5 });
-    diff.take(text, (recvUs) => recvUs === noonUs);
+    diff.take(text, { sinceUs: noonUs, untilUs: noonUs + 1 });
     expect(diff.report()).toMatch(/link +0 +1 +0\n/);
   });
 });

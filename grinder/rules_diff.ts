@@ -2,10 +2,11 @@
  * Two sets of rules on the same log text to what changes from the one to the other: events that are
  * lost, gained, or say something else (the same record and rule, other labels or another value).
  */
-import { limits } from "../shared/limits.ts";
 import { unescapeText } from "../shared/record.ts";
 import type { Rule } from "./rule.ts";
-import { type Found, FrameEvents } from "./rules_events.ts";
+import { Once } from "./reading/once.ts";
+import type { TimeRange } from "./history/time_range.ts";
+import { always, type Found, FrameEvents, newRecords } from "./rules_events.ts";
 import { oneLine } from "./rules_trial.ts";
 
 const examplesMax = 3;
@@ -22,7 +23,7 @@ export class RulesDiff {
   readonly #old: FrameEvents;
   readonly #new: FrameEvents;
   readonly #changes = new Map<string, Changes>();
-  readonly #seen = new RecentKeys(limits.rulesSeenMax);
+  readonly #once = new Once();
   /** Events that are the same under both. */
   same = 0;
   textBytes = 0;
@@ -32,18 +33,17 @@ export class RulesDiff {
     this.#new = new FrameEvents(now, sample);
   }
 
-  /** A frame's text; `counts` says of which blocks, by receive time. */
-  take(text: string, counts: (recvUs: number) => boolean = () => true): void {
+  /** A frame's text, of which counts what was received in the range. Each record is compared once. */
+  take(text: string, range: TimeRange = always): void {
     this.textBytes += text.length;
+    const isNew = newRecords(text, range, this.#once);
     const before = byRecordAndRule(this.#old.in(text));
     const after = byRecordAndRule(this.#new.in(text));
     for (const [key, old] of before) {
-      if (counts(old.header.recvUs) && this.#isNew(old)) this.#compare(old, after.get(key));
+      if (isNew(old)) this.#compare(old, after.get(key));
     }
     for (const [key, now] of after) {
-      if (!before.has(key) && counts(now.header.recvUs) && this.#isNew(now)) {
-        this.#compare(undefined, now);
-      }
+      if (!before.has(key) && isNew(now)) this.#compare(undefined, now);
     }
   }
 
@@ -63,13 +63,6 @@ export class RulesDiff {
     ).join("");
     return `${this.same} events are the same under both\n` +
       (all.length ? head + table + examples : "");
-  }
-
-  /** A record that was sent again is compared once, as an event counts once. */
-  #isNew({ header, record, rule }: Found): boolean {
-    if (header.source === "raw") return true;
-    const { device, source, stream } = header;
-    return this.#seen.add(`${rule.name} ${device} ${source} ${stream} ${record.seq}`);
   }
 
   #compare(old: Found | undefined, now: Found | undefined): void {
@@ -103,20 +96,4 @@ function said({ labels, value }: Found): string {
 
 function total({ counts }: Changes): number {
   return counts.lost + counts.gained + counts.changed;
-}
-
-/** The last `max` to `2 * max` keys: what is sent again comes soon. */
-class RecentKeys {
-  #older = new Set<string>();
-  #newer = new Set<string>();
-
-  constructor(private readonly max: number) {}
-
-  /** False for one that was added lately. */
-  add(key: string): boolean {
-    if (this.#newer.has(key) || this.#older.has(key)) return false;
-    this.#newer.add(key);
-    if (this.#newer.size >= this.max) [this.#older, this.#newer] = [this.#newer, new Set()];
-    return true;
-  }
 }

@@ -2,7 +2,10 @@
 import { Buffer } from "node:buffer";
 import { type Block, type BlockHeader, readBlocks } from "../shared/block.ts";
 import { forEachRecord, type LogRecord } from "../shared/record.ts";
+import type { TimeRange } from "./history/time_range.ts";
 import { forEachRawLine } from "./raw_lines.ts";
+import type { Once } from "./reading/once.ts";
+import { blocksOf } from "./reading/stored.ts";
 import type { Rule } from "./rule.ts";
 import { type FrameMatch, FrameMatcher, paddingBytes } from "./sieve/frame_matcher.ts";
 
@@ -14,6 +17,23 @@ export interface Found {
   header: BlockHeader;
   /** Where the record begins in the frame's text. */
   start: number;
+}
+
+export const always: TimeRange = { sinceUs: -Infinity, untilUs: Infinity };
+
+/** Tells the records of a frame that were received in the range and that `once` hasn't seen. */
+export function newRecords(
+  text: string,
+  range: TimeRange,
+  once: Once,
+): (found: Pick<Found, "start">) => boolean {
+  const frame = { segment: "", offset: 0, fromUs: 0, text };
+  const blocks = [...blocksOf(frame, range, once)];
+  return ({ start }) => {
+    const block = blocks.findLast(({ line }) => line <= start);
+    if (!block || start >= block.line + block.text.length) return false;
+    return block.fresh === "all" || block.fresh.has(start - block.line);
+  };
 }
 
 export class FrameEvents {

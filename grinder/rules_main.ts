@@ -2,16 +2,18 @@
 import process from "node:process";
 import { limits } from "../shared/limits.ts";
 import { type OptionSpec, programOptions, UsageError, type Values } from "../shared/options.ts";
-import { openStorage, s3Options } from "../shared/storage/open.ts";
-import { type Storage, StorageError } from "../shared/storage/storage.ts";
+import { s3Options } from "../shared/storage/open.ts";
+import { StorageError } from "../shared/storage/storage.ts";
+import { ArchiveError } from "./archive/place.ts";
 import { ProgressLine } from "./history/progress_line.ts";
-import { selectFrames } from "./history/select_frames.ts";
 import { parseRange, type TimeRange } from "./history/time_range.ts";
 import { loadBuiltIn, loadRules, RulesError, slowRules } from "./load_rules.ts";
+import { openData, type StoredData } from "./reading/open_stored.ts";
+import { openRange } from "./reading/stored_range.ts";
 import type { Rule } from "./rule.ts";
 import { formatCosts, measureCosts } from "./rules_cost.ts";
 import { RulesDiff } from "./rules_diff.ts";
-import { fileFrames, madeUpFrames, sampleStorage } from "./rules_source.ts";
+import { fileFrames, madeUpFrames, sampleStored } from "./rules_source.ts";
 import { RulesTrial } from "./rules_trial.ts";
 
 const usage = `
@@ -45,6 +47,7 @@ const { values, positionals: [command, ...files] } = programOptions(
   table,
   process.argv.slice(2),
 );
+const warn = (text: string) => void process.stderr.write(`rules: ${text}\n`);
 const print = (text: string) => process.stdout.write(text);
 
 const commands: Record<string, () => Promise<number>> = {
@@ -97,39 +100,40 @@ async function diff([old, now]: string[], options: Options): Promise<number> {
     throw new UsageError("Cannot compare rules because two files must be named: diff OLD NEW");
   }
   const [before, after] = [await loadRules(old), await loadRules(now)];
-  const storage = await openStorage(options.data ?? "./data", options);
+  const data = await openData({ ...options, data: options.data ?? "./data" }, warn);
   const range = parseRange(options, Date.now());
-  const result = await compare(before, after, storage, range);
+  const result = await compare(before, after, data, range);
   print(result?.report() ?? "nothing is stored of that time\n");
   return result?.differs ? 1 : 0;
 }
 
-async function compare(before: Rule[], after: Rule[], storage: Storage, range: TimeRange) {
+async function compare(before: Rule[], after: Rule[], data: StoredData, range: TimeRange) {
   const line = new ProgressLine({
     write: (text) => process.stderr.write(text),
     isTerminal: process.stderr.isTTY,
     nowMs: () => performance.now(),
   });
   let result: RulesDiff | undefined;
-  const isIn = (recvUs: number) => recvUs >= range.sinceUs && recvUs < range.untilUs;
-  for await (const { text } of selectFrames(storage, range, line.update)) {
-    if (text === undefined) continue;
+  const { stored } = await openRange(data, range, { progress: line.update, warn });
+  for await (const { text } of stored.frames(range)) {
+    if (text === "") continue;
     result ??= new RulesDiff(before, after, text);
-    result.take(text, isIn);
+    result.take(text, range);
   }
   line.end();
   return result;
 }
 
 async function sampleOf(options: Options) {
-  const storage = await openStorage(options.data!, options);
-  return await sampleStorage(storage, parseRange(options, Date.now()), options.sample * 2 ** 20);
+  const data = await openData({ ...options, data: options.data! }, warn);
+  return await sampleStored(data, parseRange(options, Date.now()), options.sample * 2 ** 20, warn);
 }
 
 /** 2, as `diff` has it: 1 says that something differs. */
 function failed(error: unknown): number {
   const expected = error instanceof RulesError || error instanceof UsageError ||
-    error instanceof StorageError || (error as NodeJS.ErrnoException).code === "ENOENT";
+    error instanceof StorageError || error instanceof ArchiveError ||
+    (error as NodeJS.ErrnoException).code === "ENOENT";
   const text = expected ? (error as Error).message : String((error as Error).stack ?? error);
   process.stderr.write(`rules: ${text}\n`);
   return error instanceof RulesError && command === "test" ? 1 : 2;

@@ -8,10 +8,14 @@ import { FolderStorage } from "../shared/storage/folder.ts";
 import { compressFrame } from "../shared/zstd.ts";
 import { TemporaryFolder } from "../tests/fixtures.ts";
 import { seededRandom } from "../tests/fleet/random.ts";
+import { noManifest } from "./archive/manifest.ts";
+import type { ArchivePlace } from "./archive/place.ts";
+import { ArchiveReader } from "./archive/reader.ts";
+import type { TimeRange } from "./history/time_range.ts";
 import { block, line, linkRule, tookRule } from "./fixtures.ts";
 import { forEachRawLine } from "./raw_lines.ts";
 import { FrameEvents } from "./rules_events.ts";
-import { fileFrames, madeUpFrames, sampleStorage } from "./rules_source.ts";
+import { fileFrames, madeUpFrames, sampleStored } from "./rules_source.ts";
 
 /** The texts of the records that a file is read as. */
 async function textsOf(content: string | Buffer): Promise<string[]> {
@@ -51,7 +55,7 @@ describe("fileFrames", () => {
   });
 });
 
-describe("sampleStorage", () => {
+describe("sampleStored", () => {
   /** Frames of some 20 KB that zstd can't make smaller, numbered. */
   async function stored(folder: string, frames: number): Promise<FolderStorage> {
     const storage = new FolderStorage(folder, { nowMs: () => Date.UTC(2026, 10, 22, 12) });
@@ -67,12 +71,21 @@ describe("sampleStorage", () => {
     return storage;
   }
   const always = { sinceUs: 0, untilUs: Date.UTC(2027, 0) * 1000 };
+  /** Nothing is archived. */
+  const sampleOf = (storage: FolderStorage, range: TimeRange, bytesMax: number) => {
+    const place = { read: () => Promise.resolve(new Uint8Array()) } as unknown as ArchivePlace;
+    const manifest = noManifest(2);
+    const reader = new ArchiveReader(place, manifest);
+    return sampleStored({ storage, place, manifest, reader }, range, bytesMax, (text) => {
+      throw new Error(text);
+    });
+  };
   const seqOf = (text: string) => Number(/^6,(\d+),/m.exec(text)![1]);
 
   test("takes all that there is, where that is little", async () => {
     using folder = new TemporaryFolder();
     const storage = await stored(folder.path, 5);
-    const sample = await sampleStorage(storage, always, 2 ** 20);
+    const sample = await sampleOf(storage, always, 2 ** 20);
     expect(sample.whole).toBe(true);
     expect(sample.texts.map(seqOf)).toEqual([0, 1, 2, 3, 4]);
     expect(sample.textBytes).toBe(sample.texts.join("").length);
@@ -81,7 +94,7 @@ describe("sampleStorage", () => {
   test("takes some from everywhere, where it is much, and no more than is asked for", async () => {
     using folder = new TemporaryFolder();
     const storage = await stored(folder.path, 150);
-    const sample = await sampleStorage(storage, always, 2 ** 18);
+    const sample = await sampleOf(storage, always, 2 ** 18);
     expect(sample.whole).toBe(false);
     expect(sample.textBytes).toBeLessThanOrEqual(2 ** 18 + 40_000);
     expect(sample.textBytes).toBeGreaterThan(2 ** 17);
@@ -94,7 +107,7 @@ describe("sampleStorage", () => {
   test("gives nothing of a time in which nothing came", async () => {
     using folder = new TemporaryFolder();
     const storage = await stored(folder.path, 3);
-    const sample = await sampleStorage(storage, { sinceUs: 0, untilUs: 1e15 }, 2 ** 20);
+    const sample = await sampleOf(storage, { sinceUs: 0, untilUs: 1e15 }, 2 ** 20);
     expect(sample).toEqual({ texts: [], textBytes: 0, whole: true });
   });
 });

@@ -2,14 +2,17 @@
  * Log text on which rules are tried: of a file, of a sample of the storage, or made up. All of it comes
  * as frames' text, as it is stored.
  */
+import { Buffer } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { formatBlockHeader } from "../shared/block.ts";
 import { limits } from "../shared/limits.ts";
 import { escapeText } from "../shared/record.ts";
 import { readExtent } from "../shared/segment_reader.ts";
 import type { Extent, Storage } from "../shared/storage/storage.ts";
-import { selectExtents, selectFrames } from "./history/select_frames.ts";
+import type { ArchiveReader, Piece } from "./archive/reader.ts";
 import type { TimeRange } from "./history/time_range.ts";
+import type { StoredData } from "./reading/open_stored.ts";
+import { openRange } from "./reading/stored_range.ts";
 import type { Rule } from "./rule.ts";
 
 /** Where a frame of plain lines begins: nobody sent it. */
@@ -50,28 +53,59 @@ export interface Sample {
   whole: boolean;
 }
 
-/** What was received in the range, or some of it from everywhere in the range. */
-export async function sampleStorage(
-  storage: Storage,
+/**
+ * What was received in the range, or some of it from everywhere in the range, archived or not. Throws
+ * `StorageError`.
+ */
+export async function sampleStored(
+  data: StoredData,
   range: TimeRange,
   bytesMax: number,
+  warn: (text: string) => void,
 ): Promise<Sample> {
-  const extents = await selectExtents(storage, range);
-  const storedBytes = extents.reduce((sum, { length }) => sum + length, 0);
+  const { selected, stored } = await openRange(data, range, { warn });
+  const texts: string[] = [];
   // Text takes several times as much; what turns out too much is left out.
-  if (storedBytes <= bytesMax) {
-    const texts: string[] = [];
-    for await (const { text } of selectFrames(storage, range)) if (text) texts.push(text);
+  if (selected.storedBytesTotal <= bytesMax) {
+    for await (const { text } of stored.frames(range)) if (text) texts.push(text);
     const sample = takeEvenly(texts, bytesMax);
     return { ...sample, whole: sample.texts.length === texts.length };
   }
-  const texts: string[] = [];
-  const places = limits.rulesSamplePlaces;
-  for (let place = 0; place < places; place++) {
-    const [extent, offset] = placeAt(extents, Math.floor((place + 0.5) * storedBytes / places));
-    texts.push(...await framesAt(storage, extent, offset, bytesMax / places));
+  const each = bytesMax / limits.rulesSamplePlaces;
+  const extents = await selected.list(new Map());
+  const hotBytes = extents.reduce((sum, { length }) => sum + length, 0);
+  const hotPlaces = Math.round(limits.rulesSamplePlaces * hotBytes / selected.storedBytesTotal);
+  texts.push(
+    ...await archivedTexts(data.reader, range, limits.rulesSamplePlaces - hotPlaces, each),
+  );
+  for (let place = 0; place < hotPlaces; place++) {
+    const [extent, offset] = placeAt(extents, Math.floor((place + 0.5) * hotBytes / hotPlaces));
+    texts.push(...await framesAt(data.storage, extent, offset, each));
   }
   return { ...takeEvenly(texts, bytesMax), whole: false };
+}
+
+/** Of so many row groups the first frames. */
+async function archivedTexts(
+  reader: ArchiveReader,
+  { sinceUs, untilUs }: TimeRange,
+  places: number,
+  bytesMax: number,
+): Promise<string[]> {
+  const selection = { sinceUs, untilUs, by: "recv" } as const;
+  const pieces: Piece[] = [];
+  for await (const piece of reader.pieces(selection)) pieces.push(piece);
+  const texts: string[] = [];
+  for (let place = 0; place < Math.min(places, pieces.length); place++) {
+    const share = (place + 0.5) / Math.min(places, pieces.length);
+    const piece = pieces[Math.floor(share * pieces.length)]!;
+    let taken = 0;
+    for (const { bytes, length } of await reader.piece(piece, selection)) {
+      texts.push(Buffer.from(bytes.buffer, bytes.byteOffset, length).toString("latin1"));
+      if ((taken += length) >= bytesMax) break;
+    }
+  }
+  return texts;
 }
 
 /** Texts from everywhere in the list, as many as there is room for. */

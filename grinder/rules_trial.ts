@@ -2,7 +2,8 @@
 import { limits } from "../shared/limits.ts";
 import { unescapeText } from "../shared/record.ts";
 import { type Rule, takeFailures } from "./rule.ts";
-import { type Found, FrameEvents } from "./rules_events.ts";
+import { Once } from "./reading/once.ts";
+import { always, type Found, FrameEvents, newRecords } from "./rules_events.ts";
 
 const examplesMax = 3;
 /** Of each label the most frequent values are shown. Picked from the air. */
@@ -23,6 +24,7 @@ interface Tried {
 
 export class RulesTrial {
   readonly #events: FrameEvents;
+  readonly #once = new Once();
   readonly #tried: Map<Rule, Tried>;
   textBytes = 0;
 
@@ -31,10 +33,13 @@ export class RulesTrial {
     this.#tried = new Map(rules.map((rule) => [rule, untried(rule)]));
   }
 
-  /** A frame's text. */
+  /** A frame's text. Each record is tried once. */
   take(text: string): void {
     this.textBytes += text.length;
-    for (const found of this.#events.in(text)) note(this.#tried.get(found.rule)!, found);
+    const isNew = newRecords(text, always, this.#once);
+    for (const found of this.#events.in(text).filter(isNew)) {
+      note(this.#tried.get(found.rule)!, found);
+    }
   }
 
   /** What each rule matched, the most frequent first; then those that matched nothing, by name. */

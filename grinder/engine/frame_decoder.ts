@@ -59,6 +59,11 @@ export class FrameDecoder {
     }
   }
 
+  /** Into a room of the caller's; false if it isn't sure. */
+  decodeInto(room: Uint8Array, frame: StoredFrame): boolean {
+    return this.#works && this.#decode(frame, room);
+  }
+
   /** A text that is there already, in the same way. */
   place(text: string): Buffer {
     this.#room.write(text, "latin1");
@@ -66,14 +71,14 @@ export class FrameDecoder {
   }
 
   /** False if it isn't sure. */
-  #decode({ bytes, textBytes }: StoredFrame): boolean {
+  #decode({ bytes, textBytes }: StoredFrame, room: Uint8Array = this.#room): boolean {
     const { _handle: handle, _writeState: left } = this.#inner as Required<Inner>;
     left.fill(unset);
     this.#failed = false;
     try {
       handle.reset();
       const { ZSTD_e_end: flush } = constants;
-      handle.writeSync(flush, bytes, 0, bytes.length, this.#room, 0, textBytes);
+      handle.writeSync(flush, bytes, 0, bytes.length, room, 0, textBytes);
     } catch {
       return false;
     }

@@ -8,6 +8,7 @@ import { FolderStorage } from "../../shared/storage/folder.ts";
 import { type Cursor, epochKey } from "../../shared/storage/storage.ts";
 import { compressFrame } from "../../shared/zstd.ts";
 import { TemporaryFolder } from "../../tests/fixtures.ts";
+import { FolderPlace } from "../archive/place_folder.ts";
 import { block, lines, noonUs } from "../fixtures.ts";
 import { History, HistoryError, type HistoryOptions } from "./history.ts";
 import type { Progress } from "./select_frames.ts";
@@ -43,7 +44,16 @@ class Bench extends TemporaryFolder {
   open(more: Partial<HistoryOptions> = {}): Promise<History> {
     const { data, storage, rules, out } = this;
     return History.open({
-      ...{ data, storage, rules, out, live: [data], windowUs: 60e6, nowMs: this.nowUs / 1000 },
+      ...{
+        data,
+        storage,
+        place: new FolderPlace(data),
+        rules,
+        out,
+        live: [data],
+        windowUs: 60e6,
+        nowMs: this.nowUs / 1000,
+      },
       progress: (progress) => this.progress.push(progress),
       ...more,
     });
@@ -65,9 +75,8 @@ test("a selection's progress never goes back, and ends where all is read, whatev
   using bench = new Bench();
   await bench.store(3);
   const selected = await SelectedStorage.open(
-    bench.storage,
+    { storage: bench.storage, progress: (progress) => bench.progress.push(progress) },
     { sinceUs: 0, untilUs: bench.nowUs },
-    (progress) => bench.progress.push(progress),
   );
   const extents = await selected.list(new Map());
   for (const extent of extents) {

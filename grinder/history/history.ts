@@ -5,22 +5,39 @@
  * Beside the grinder's files the folder has `history.json`, which says what is ground there. Killed,
  * and started again with the same words, it goes on from its last commit; finished, it stays as it is.
  *
+ * One manifest of the archive holds for it from its beginning to its end: what that says is archived is read
+ * from the archive, the rest from hot segments.
+ *
  * What was received is read from some minutes before the range (for the clocks) to a day behind it
  * (devices that were offline send late); of that the events count whose wall time is in the range. The
  * range is widened to whole windows, so that no aggregate is of half a window.
  */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, writeSync } from "node:fs";
 import { readFileSync, realpathSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { limits } from "../../shared/limits.ts";
 import type { Storage } from "../../shared/storage/storage.ts";
+import {
+  hotFrom,
+  type Manifest,
+  manifestPath,
+  noManifest,
+  parseManifest,
+} from "../archive/manifest.ts";
+import { ManifestStore } from "../archive/manifest_store.ts";
+import type { ArchivePlace } from "../archive/place.ts";
+import { ArchiveReader } from "../archive/reader.ts";
+import { ArchiveEpoch } from "./archive_epoch.ts";
 import type { Progress } from "./select_frames.ts";
 import { SelectedStorage } from "./selected_storage.ts";
 import { parseRange, type TimeRange } from "./time_range.ts";
 
 export interface HistoryOptions {
   storage: Storage;
+  /** Where what is archived is. */
+  place: ArchivePlace;
   /** What was asked for, in the operator's words. */
   data: string;
   since?: string | undefined;
@@ -34,6 +51,8 @@ export interface HistoryOptions {
   live: readonly string[];
   nowMs: number;
   progress?: (progress: Progress) => void;
+  /** Told of what can't be read. */
+  warn?: (text: string) => void;
 }
 
 /** The folder can't be used; somebody has to name another one. */
@@ -46,6 +65,8 @@ export class HistoryError extends Error {
 interface Note extends TimeRange {
   /** Digest of what was asked for. */
   asked: string;
+  /** The archive's manifest that holds for it. */
+  manifest: number;
   finished: boolean;
 }
 
@@ -64,15 +85,21 @@ export class History {
   static async open(options: HistoryOptions): Promise<History> {
     refuseLive(options.out, options.live);
     const path = join(options.out, "history.json");
-    const note = noteOf(options, path);
+    const store = new ManifestStore(options.place);
+    const newest = await store.newest(limits.archivePartitions);
+    const note = noteOf(options, path, newest.version);
     if (note.finished) return new History(undefined, path, note);
+    const manifest = note.manifest === newest.version ? newest : await earlier(options, note);
     save(path, note);
     const received = {
       sinceUs: note.sinceUs - limits.historyBeforeMs * 1000,
       untilUs: note.untilUs + limits.historyLateMs * 1000,
     };
-    const storage = await SelectedStorage.open(options.storage, received, options.progress);
-    return new History(storage, path, note);
+    const { storage, place, progress, warn = () => {} } = options;
+    const epoch = new ArchiveEpoch(place, manifest, received);
+    const reader = new ArchiveReader(place, manifest, ({ why }) => warn(why));
+    const selected = { storage, from: hotFrom(manifest), archive: { epoch, reader }, progress };
+    return new History(await SelectedStorage.open(selected, received), path, note);
   }
 
   /** The event time that is ground. */
@@ -100,16 +127,31 @@ function refuseLive(out: string, live: readonly string[]): void {
 }
 
 /** What is ground in this folder: as it was begun, or from now on. */
-function noteOf(options: HistoryOptions, path: string): Note {
+function noteOf(options: HistoryOptions, path: string, manifest: number): Note {
   const asked = digest(options);
   const begun = load(path);
   if (begun?.asked === asked) return begun;
   // A live grinder's folder may be elsewhere than is known here.
   const there = begun ? ["another history"] : filesIn(options.out);
-  if (there.length === 0) return { asked, finished: false, ...wholeWindows(options) };
+  if (there.length === 0) return { asked, manifest, finished: false, ...wholeWindows(options) };
   throw new HistoryError(
     `Cannot grind history into ${options.out} because it must be empty, or hold what was begun with ` +
       `the same options and rules: it has ${there.slice(0, 5).join(", ")}`,
+  );
+}
+
+/** The manifest with which it was begun: what that names stays for an hour at least. */
+async function earlier({ place, out }: HistoryOptions, { manifest }: Note): Promise<Manifest> {
+  const path = manifestPath(manifest);
+  if (manifest === 0) return noManifest(limits.archivePartitions);
+  const file = (await place.list("archive/manifests")).find((one) => one.path === path);
+  if (file) {
+    const bytes = await place.read(path, 0, file.bytes);
+    return parseManifest(Buffer.from(bytes).toString("utf8"), path);
+  }
+  throw new HistoryError(
+    `Cannot go on with ${out} because the archive must be as it was when that was begun: ` +
+      `${path} is gone. Begin anew, in another folder`,
   );
 }
 

@@ -56,3 +56,10 @@ test("without a terminal there is a line every ten seconds, and none for what ta
   expect(long.written.map((text) => /(\d+) %/.exec(text)![1])).toEqual(["40", "80", "100"]);
   for (const text of long.written) expect(text).toMatch(/^\[.*\n$/);
 });
+
+test("a progress line tells the time left by the share of the work, where that is known", () => {
+  const progress = { storedBytes: 10e6, storedBytesTotal: 100e6, share: 0.5 };
+  expect(formatProgress(progress, 4_000)).toBe(
+    "[##########----------]  50 %, 10.0 of 100.0 MB stored, 2.5 MB/s, 4 s left",
+  );
+});

@@ -52,7 +52,7 @@ export class ProgressLine {
 /** `[########------------]  41 %, 1.2 of 2.9 GB stored, 162 MB/s, 11 s left` */
 export function formatProgress(progress: Progress, elapsedMs: number): string {
   const { storedBytes, storedBytesTotal } = progress;
-  const share = storedBytesTotal === 0 ? 1 : storedBytes / storedBytesTotal;
+  const share = progress.share ?? (storedBytesTotal === 0 ? 1 : storedBytes / storedBytesTotal);
   const bar = "#".repeat(Math.floor(share * 20)).padEnd(20, "-");
   const percent = String(Math.floor(share * 100)).padStart(3);
   const [unit, name] = units.find(([unit]) => storedBytesTotal >= unit) ?? [1, "B"];

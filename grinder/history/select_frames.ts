@@ -15,6 +15,8 @@ import type { TimeRange } from "./time_range.ts";
 export interface Progress {
   storedBytes: number;
   storedBytesTotal: number;
+  /** How much of the work that is, where bytes don't tell: an archive's hold more than a segment's. */
+  share?: number;
 }
 
 export type Readable = Pick<Storage, "list" | "read">;

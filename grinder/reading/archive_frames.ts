@@ -9,7 +9,11 @@ import type { ArchiveReader, Piece } from "../archive/reader.ts";
 import { type FoundFrame, type FrameSource, inTime, type Selection } from "./frame_source.ts";
 
 export class ArchiveFrames implements FrameSource {
-  constructor(private readonly reader: ArchiveReader) {}
+  /** `done` is told how much of a file has been read. */
+  constructor(
+    private readonly reader: ArchiveReader,
+    private readonly done: (file: ArchiveFile, share: number) => void = () => {},
+  ) {}
 
   async *frames(selection: Selection): AsyncGenerator<FoundFrame> {
     const slots = Map.groupBy(await this.#pieces(selection), ({ file }) => file.slot);
@@ -30,11 +34,17 @@ export class ArchiveFrames implements FrameSource {
 
   async *#asTheyAre(pieces: readonly Piece[], selection: Selection): AsyncGenerator<FoundFrame> {
     const fromUs = firstRecvUs(pieces.map(({ file }) => file));
+    const counts = new Map<string, number>();
+    for (const { file } of pieces) counts.set(file.path, (counts.get(file.path) ?? 0) + 1);
+    const read = new Map<string, number>();
     for (const piece of pieces) {
+      const { file } = piece;
       for (const { bytes, length, place } of await this.reader.piece(piece, byRecv(selection))) {
         const text = Buffer.from(bytes.buffer, bytes.byteOffset, length).toString("latin1");
         yield { ...nameOf(piece, place), fromUs, text };
       }
+      read.set(file.path, (read.get(file.path) ?? 0) + 1);
+      this.done(file, read.get(file.path)! / counts.get(file.path)!);
     }
   }
 

@@ -1,9 +1,10 @@
 /** A place as the operator writes it in; all that is stored there out, archive, index and hot segments. */
 import { type OpenOptions, openStorage, parseS3Place } from "../../shared/storage/open.ts";
 import type { Cursors, Storage } from "../../shared/storage/storage.ts";
-import { hotFrom } from "../archive/manifest.ts";
+import { hotFrom, type Manifest } from "../archive/manifest.ts";
 import { ManifestStore } from "../archive/manifest_store.ts";
 import { openPlace } from "../archive/open_place.ts";
+import type { ArchivePlace } from "../archive/place.ts";
 import { ArchiveReader } from "../archive/reader.ts";
 import { IndexError, IndexFile, indexPath } from "../index/index_file.ts";
 import { ArchiveFrames } from "./archive_frames.ts";
@@ -36,21 +37,38 @@ export interface StoredParts {
   archive: ArchiveFrames | undefined;
 }
 
+/** What is stored: the archive by its manifest, and the storage of the segments, of which that says where they begin. */
+export interface StoredData {
+  storage: Storage;
+  place: ArchivePlace;
+  manifest: Manifest;
+  reader: ArchiveReader;
+}
+
+/** One manifest holds for all that is read. Throws `StorageError`, `ArchiveError`. */
+export async function openData(
+  place: OpenOptions & Pick<StoredPlace, "data">,
+  warn: (text: string) => void,
+): Promise<StoredData> {
+  const [storage, archive] = await Promise.all([
+    openStorage(place.data, place),
+    openPlace(place.data, place),
+  ]);
+  const manifest = await new ManifestStore(archive).newest(0);
+  const reader = new ArchiveReader(archive, manifest, ({ why }) => warn(why));
+  return { storage, place: archive, manifest, reader };
+}
+
 /**
- * One manifest holds for all that is read. `warn` is told of what can't be read, and of what is slower
+ * The same, for who asks for few devices. `warn` is told of what can't be read, and of what is slower
  * for want of an index. Throws `StorageError`, `ArchiveError`.
  */
 export async function openParts(
   place: StoredPlace,
   warn: (text: string) => void,
 ): Promise<StoredParts> {
-  const [storage, archivePlace] = await Promise.all([
-    openStorage(place.data, place),
-    openPlace(place.data, place),
-  ]);
-  const manifest = await new ManifestStore(archivePlace).newest(0);
+  const { storage, manifest, reader } = await openData(place, warn);
   const index = openIndex(indexPath(outOf(place)), warn);
-  const reader = new ArchiveReader(archivePlace, manifest, ({ why }) => warn(why));
   const archive = manifest.files.length === 0 ? undefined : new ArchiveFrames(reader);
   return { storage, index, from: hotFrom(manifest), archive };
 }
