@@ -6,6 +6,7 @@ import { setTimeout } from "node:timers/promises";
 import { formatDuration, parseDurationMs } from "../../shared/duration.ts";
 import { limits } from "../../shared/limits.ts";
 import { programOptions, UsageError } from "../../shared/options.ts";
+import { CursorPublisher } from "../../shared/storage/cursors.ts";
 import { FolderNotes } from "../../shared/storage/folder_notes.ts";
 import {
   type OpenOptions,
@@ -109,6 +110,10 @@ try {
     random: Math.random,
     report: say,
   });
+  // With S3 no reader says how far it has come, and the bucket's own rule deletes, asking nobody.
+  const notes = s3 ? undefined : new FolderNotes(data);
+  const cursors = notes &&
+    new CursorPublisher(notes, { name: "archive", nowMs: Date.now, report: say });
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
   if (values["until-stdin-ends"]) process.stdin.once("end", () => stop.abort()).resume();
@@ -119,8 +124,8 @@ try {
       deleteHot: values["delete-hot"] || keepHotMs !== undefined,
       ...(keepHotMs === undefined ? {} : { keepHotMs }),
       ...(keepMs === undefined ? {} : { keepMs }),
-      // With S3 no reader says how far it has come.
-      ...(s3 ? {} : { notes: new FolderNotes(data) }),
+      ...(notes ? { notes } : {}),
+      archived: async (at) => await cursors?.publish(at, true),
     });
     say(formatReport(round, performance.now() - began));
     if (every > 0) {

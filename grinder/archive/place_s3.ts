@@ -4,17 +4,15 @@
  */
 import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
-import { DeleteObjectCommand } from "@aws-sdk/client-s3";
 import { limits } from "../../shared/limits.ts";
 import { Bucket, type BucketOptions } from "../../shared/storage/s3_bucket.ts";
-import { explain, statusOf } from "../../shared/storage/s3_errors.ts";
-import { StorageError } from "../../shared/storage/storage.ts";
+import { statusOf } from "../../shared/storage/s3_errors.ts";
 import type { ArchivePlace, StoredFile } from "./place.ts";
 
 export class S3Place implements ArchivePlace {
   readonly #bucket: Bucket;
 
-  constructor(private readonly options: BucketOptions) {
+  constructor(options: BucketOptions) {
     this.#bucket = new Bucket({
       tryMs: limits.archivePutMs,
       requestMs: 3 * limits.archivePutMs,
@@ -49,17 +47,8 @@ export class S3Place implements ArchivePlace {
     return files;
   }
 
-  async remove(path: string): Promise<void> {
-    const { client, bucket, prefix } = this.options;
-    const Key = prefix === "" ? path : `${prefix}/${path}`;
-    const abortSignal = AbortSignal.timeout(limits.s3TryMs);
-    try {
-      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key }), { abortSignal });
-    } catch (error) {
-      // What is left is deleted by the next sweep.
-      throw new StorageError(`Cannot delete ${this.#bucket.url(path)}: ${explain(error)}`, {
-        cause: error,
-      });
-    }
+  /** What is left is deleted by the next sweep. */
+  remove(path: string): Promise<void> {
+    return this.#bucket.remove(path);
   }
 }

@@ -1,11 +1,11 @@
 /** One round of archiving: all that is closed, then merges, then what isn't needed any more goes. */
 import { limits } from "../../shared/limits.ts";
 import { type CursorNote, type Notes, parseCursorNote } from "../../shared/storage/cursors.ts";
-import type { Storage } from "../../shared/storage/storage.ts";
+import type { Cursors, Storage } from "../../shared/storage/storage.ts";
 import type { Archiver, RunReport } from "./archiver.ts";
 import { ManifestRaceError } from "./manifest_store.ts";
 import type { ArchivePlace } from "./place.ts";
-import { deleteHot, type HotPass, sweepArchive } from "./sweep.ts";
+import { archivedBefore, deleteHot, type HotPass, sweepArchive } from "./sweep.ts";
 
 export interface RoundOptions {
   archiver: Archiver;
@@ -19,6 +19,8 @@ export interface RoundOptions {
   keepMs?: number;
   /** Where readers say how far they have come. */
   notes?: Pick<Notes, "all">;
+  /** Told what was archived so long ago that no reader takes it for hot: retention keeps the rest. */
+  archived?: (cursors: Cursors) => Promise<void>;
   stop: AbortSignal;
   nowMs: () => number;
   report: (text: string) => void;
@@ -59,6 +61,7 @@ export async function archiveAll(options: RoundOptions): Promise<Round> {
   if (keepMs !== undefined) round.expired = await unlessRaced(() => archiver.expire(keepMs));
   const nowMs = options.nowMs();
   const manifest = await archiver.store.newest(options.partitions);
+  await options.archived?.(archivedBefore(manifest, nowMs - limits.archiveGraceMs));
   round.swept = await sweepArchive(place, archiver.store, manifest, nowMs);
   if (!options.deleteHot) return round;
   const readers = await readersOf(options.notes, nowMs);

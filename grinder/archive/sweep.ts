@@ -81,7 +81,7 @@ export async function deleteHot(
 }
 
 /** By the newest swap that is old enough. */
-function archivedBefore({ swaps }: Manifest, ms: number): Cursors {
+export function archivedBefore({ swaps }: Manifest, ms: number): Cursors {
   const swap = swaps.findLast((one) => one.ms <= ms);
   return new Map(Object.entries(swap?.cursors ?? {}));
 }

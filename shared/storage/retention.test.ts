@@ -127,6 +127,18 @@ describe("retention", () => {
     expect(shelf.reports).toEqual([]);
   });
 
+  test("deletes what a receiver left that was killed before its first commit", async () => {
+    const shelf = new Shelf();
+    const epoch = await newEpochOf(shelf.storage);
+    writeFileSync(join(shelf.root, segmentPath({ ...epoch, segment: 0 })), "");
+    shelf.touch(epoch, shelf.nowMs);
+    // No reader has a cursor there.
+    await shelf.note("grinder", new Map(), shelf.nowMs + 100 * dayMs);
+    shelf.nowMs += 100 * dayMs;
+    expect((await shelf.retention().pass()).heldBack).toBe(0);
+    expect(existsSync(epochFolder(shelf.root, epoch))).toBe(false);
+  });
+
   test("counts the bytes that it deleted", async () => {
     const shelf = new Shelf();
     const epoch = await newEpochOf(shelf.storage);

@@ -133,7 +133,9 @@ export class Retention {
       const file = await statOf(path);
       if (!file) continue;
       if (file.mtimeMs > oldMs || !(dead || closed(segment))) return;
-      held ||= !readers.every((reader) => hasRead(reader, { ...name, segment }, file.size));
+      // A receiver that was killed before its first commit leaves an empty one: nobody will read it.
+      held ||= file.size > 0 &&
+        !readers.every((reader) => hasRead(reader, { ...name, segment }, file.size));
       if (held) pass.heldBack++;
       else if (pass.deletedSegments >= limits.deletedSegmentsMax) return;
       else if (await remove(path)) {
