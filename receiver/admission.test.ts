@@ -54,15 +54,12 @@ describe("slots", () => {
     expect(await refusal(() => admit("f"))).toBe("busy 503");
   });
 
-  test("are fewer while blocks wait for a storage that is slow", async () => {
-    const { state, admit } = setUp({ liveStreams: 100 });
-    for (let i = 0; i < 50; i++) admit(`d${i}`);
-    state.waitedMs = limits.slowCommitMs;
-    expect(await refusal(() => admit("e"))).toBe("admitted");
+  test("are there, however slow the storage is: only fewer may start", async () => {
+    const { state, admit } = setUp({ liveStreams: limits.startingStreamsMin });
     state.waitedMs = 2 * limits.slowCommitMs;
-    expect(await refusal(() => admit("f"))).toBe("busy 503");
-    state.waitedMs = 0;
-    expect(await refusal(() => admit("g"))).toBe("admitted");
+    const starting = limits.startingStreamsMin / 2;
+    for (let i = starting + 1; i < limits.startingStreamsMin; i++) admit(`idle${i}`);
+    expect(await refusal(() => admit("e"))).toBe("admitted");
   });
 
   test("are for streams that get on: those without anything durable are bounded by themselves", async () => {
@@ -103,6 +100,17 @@ describe("slots", () => {
     }
   });
 
+  test("are for no more to start because others ended before they got on", async () => {
+    const { admission, admit } = setUp({ liveStreams: 10 * limits.startingStreamsMax });
+    for (let i = 0; i < limits.drainMs; i++) {
+      using stream = admit("one");
+      stream.chunk(1);
+    }
+    const start = () => admit(`d${admission.open("live")}`).chunk(1);
+    for (let i = 0; i < limits.startingStreamsMin; i++) start();
+    expect(await refusal(start)).toBe("busy 503");
+  });
+
   test("are none while the program's memory is over its limit, and the newest live streams end", async () => {
     const { admission, state, admit } = setUp({ liveStreams: 1_000 });
     const streams = Array.from({ length: 2 * limits.turnShare }, (_, i) => admit(`d${i}`));
@@ -118,18 +126,28 @@ describe("slots", () => {
     expect(await refusal(() => admit("f"))).toBe("admitted");
   });
 
-  test("go from the oldest live streams to others where they run out", () => {
-    const { admission, admit } = setUp({ liveStreams: 100 });
-    const curl = admit("curl", "live", false);
-    const streams = Array.from({ length: 88 }, (_, i) => admit(`d${i}`));
+  test("go from the oldest live streams to as many others as found none", async () => {
+    const { admission, admit } = setUp({ liveStreams: 90 });
+    admit("curl", "live", false);
+    const streams = Array.from({ length: 89 }, (_, i) => admit(`d${i}`));
+    const ended = () => streams.filter(({ cut }) => ending(cut.signal) === "age");
     admission.look();
-    expect(streams.some(({ cut }) => cut.signal.aborted)).toBe(false);
-    streams.push(admit("one more"));
+    expect(ended()).toEqual([]);
+    for (const name of ["e", "f"]) expect(await refusal(() => admit(name))).toBe("busy 503");
     admission.look();
-    const ended = streams.map(({ cut }) => ending(cut.signal) === "age");
-    expect(ended.lastIndexOf(true)).toBe(Math.ceil(90 / limits.turnShare) - 1);
-    expect([ended.indexOf(false), curl.cut.signal.aborted])
-      .toEqual([Math.ceil(90 / limits.turnShare), false]);
+    expect(ended()).toEqual(streams.slice(0, 2));
+    for (const stream of ended()) stream[Symbol.dispose]();
+    admission.look();
+    expect(ended().length).toBe(2);
+  });
+
+  test("change hands at a pace, however many found none", async () => {
+    const { admission, admit } = setUp({ liveStreams: 90 });
+    const streams = Array.from({ length: 90 }, (_, i) => admit(`d${i}`));
+    for (let i = 0; i < 1_000; i++) expect(await refusal(() => admit("e"))).toBe("busy 503");
+    admission.look();
+    expect(streams.filter(({ cut }) => ending(cut.signal) === "age").length)
+      .toBe(Math.ceil(90 / limits.turnShare));
   });
 
   test("are none while the storage takes no writes", async () => {

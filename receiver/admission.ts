@@ -66,10 +66,12 @@ export class Admission {
   readonly #slots: Record<Mode, number>;
   readonly bytes: Record<Mode, Semaphore>;
   readonly #drain: Drain;
-  /** Of streams that got on, or ended before they did. */
+  /** Of streams that got on: something of theirs became durable. */
   readonly #started: Rate;
   /** Streams that have sent something, and of which nothing is durable yet. */
   #starting = 0;
+  /** Live streams that found no slot since the last look. */
+  #wanting = 0;
   #tight = false;
   #stopping = false;
   #shedMs = -Infinity;
@@ -105,10 +107,14 @@ export class Admission {
     if (this.#stopping) return "stopping";
     if (problem) return "storage";
     if (this.#tight) return "busy";
-    // A storage that takes twice as long as it should gets half as many streams.
+    if (this.#open[mode].size >= this.#slots[mode]) {
+      if (mode === "live") this.#wanting++;
+      return "busy";
+    }
+    // With a storage that takes twice as long as it should half as many may start; those that are open
+    // send no more for that. Who waits too long for his first acknowledgement gives up, and sends
+    // everything again.
     const share = Math.min(1, limits.slowCommitMs / Math.max(1, waitedMs));
-    if (this.#open[mode].size >= this.#slots[mode] * share) return "busy";
-    // Who waits too long for his first acknowledgement gives up and sends everything again.
     return this.#starting >= this.#startingMax * share ? "busy" : undefined;
   }
 
@@ -127,9 +133,9 @@ export class Admission {
     if (share.live + share.bulk >= limits.deviceStreamsMax) throw new Refusal("share");
     share[mode]++;
     this.#shares.set(name, share);
-    const stream = new Stream(this, sender, mode, acksLive, share, (change) => {
+    const stream = new Stream(this, sender, mode, acksLive, share, (change, gotOn) => {
       this.#starting += change;
-      if (change < 0) this.#started.count();
+      if (gotOn) this.#started.count();
     }, () => {
       this.#open[mode].delete(stream);
       if (--share[mode] === 0 && share.live + share.bulk === 0) this.#shares.delete(name);
@@ -153,16 +159,15 @@ export class Admission {
 
   /**
    * To be called about once a second: ends the streams that dribble or have stalled, and old ones.
-   * Where slots run out, all are old sooner: more devices than slots take turns.
+   * Where others found no slot, as many are old sooner: more devices than slots take turns.
    */
   look(): void {
     for (const stream of this.#all()) stream.look();
     // What the runtime holds for streams that it can't read fast enough shows nowhere else.
     this.#tight = this.options.memoryShare() > 1;
     if (this.#tight) this.#endNewest(limits.turnShare);
-    const { size } = this.#open.live;
-    if (size < this.#slots.live * limits.crowdedShare) return;
-    let left = Math.ceil(size / limits.turnShare);
+    let left = Math.min(this.#wanting, Math.ceil(this.#open.live.size / limits.turnShare));
+    this.#wanting = 0;
     for (const stream of this.#open.live) {
       if (stream.hurried && left-- > 0) stream.cut.abort(new Refusal("age"));
     }
@@ -214,7 +219,7 @@ export class Stream implements Disposable {
   #heldBytes = 0;
   #held: Permit | undefined;
   /** What has become of the first that it sends. */
-  #first: "awaited" | "sent" | "durable" = "awaited";
+  #first: "awaited" | "sent" | "durable" | "ended" = "awaited";
   readonly #release: () => void;
 
   constructor(
@@ -223,8 +228,8 @@ export class Stream implements Disposable {
     readonly mode: Mode,
     acksLive: boolean,
     private readonly share: Share,
-    /** Counts it among those that wait for their first acknowledgement, or no longer. */
-    private readonly starting: (change: 1 | -1) => void,
+    /** Counts it among those that wait for their first acknowledgement, or no longer; it may have got on. */
+    private readonly starting: (change: 1 | -1, gotOn: boolean) => void,
     release: () => void,
   ) {
     const { nowMs, random, bulkBytesPerSec } = admission.options;
@@ -277,15 +282,15 @@ export class Stream implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#become("durable");
+    this.#become("ended");
     this.#hold(0);
     this.#release();
   }
 
-  #become(first: "sent" | "durable"): void {
+  #become(first: "sent" | "durable" | "ended"): void {
     const [was, is] = [this.#first === "sent", first === "sent"];
     this.#first = first;
-    if (was !== is) this.starting(is ? 1 : -1);
+    if (was !== is) this.starting(is ? 1 : -1, first === "durable");
   }
 
   /**

@@ -7,9 +7,9 @@ function setUp() {
   const advice = new FlushAdvice(() => at);
   advice.look(false);
   /** Seconds in each of which so many ms of a core are used. */
-  const pass = (seconds: number, cpuMs: number, short = false) => {
+  const pass = (seconds: number, cpuMs: number, short = false, eachMs = 1_000) => {
     for (let second = 0; second < seconds; second++) {
-      at.nowMs += 1_000;
+      at.nowMs += eachMs;
       at.cpuMs += cpuMs;
       advice.look(short);
     }
@@ -42,4 +42,10 @@ test("one that has found its pace keeps it, and comes back when it has less to d
 test("one whose memory gets short asks for more, however idle it is", () => {
   const { pass } = setUp();
   expect(pass(3, 10, true)).toBeGreaterThan(3 * limits.flushMs);
+});
+
+test("one that can't even look in time asks for more, however little it gets of a core", () => {
+  const { pass } = setUp();
+  expect(pass(1, 100, false, 1_400)).toBe(limits.flushMs);
+  expect(pass(2, 100, false, 1_600)).toBe(limits.flushMs * 4);
 });

@@ -103,9 +103,10 @@ export const limits = {
   startingStreamsMin: 1_500,
   /** ... and at most so many. */
   startingStreamsMax: 4_000,
-  /** With more of the live slots taken than this share, the oldest streams make room for others: */
-  crowdedShare: 0.9,
-  /** ... one in so many each second, so that a stream lasts some 16 s then. */
+  /**
+   * Where live slots are wanted that aren't there, the oldest streams make room: at most one in so many
+   * each second, so that a stream lasts some 16 s then.
+   */
   turnShare: 16,
   /** One device's streams: `filesMax` of the agent, and its other sources. */
   deviceStreamsMax: 96,
@@ -125,7 +126,7 @@ export const limits = {
   streamAgeMs: 5 * 60_000,
   /** Answers between two that close their connection: 8 POSTs of an agent are some 8 minutes. */
   answersPerConnection: 8,
-  /** Blocks that wait longer for their commit say that the storage is slow: fewer are let in. */
+  /** Blocks that wait longer for their commit say that the storage is slow: fewer may start. */
   slowCommitMs: 1_000,
   /** A storage that takes no writes is asked again so often. */
   probeMs: 1_000,
