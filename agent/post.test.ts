@@ -78,6 +78,27 @@ describe("a live POST", () => {
     expect(outbox.frames.map(({ range }) => range!.first)).toEqual([3]);
   });
 
+  test("that knocks sends what waits when it is let in, or when no answer comes through", async () => {
+    for (const answers of [true, false]) {
+      const { clock, network, options } = setUp(2);
+      start(livePost({ ...options, knocks: true }, minute));
+      await clock.advance(limits.knockMs - 1);
+      expect([network.last.records.length, network.last.seqs]).toEqual([1, []]);
+      if (answers) network.last.line({ acked: 0 });
+      else await clock.advance(1);
+      await settle();
+      expect([answers, network.last.seqs]).toEqual([answers, [0, 1]]);
+    }
+  });
+
+  test("that knocks in vain has sent nothing that waits", async () => {
+    const { clock, outbox, network, options } = setUp(2);
+    network.onPost = (post) => post.status(503, '{"error":"busy"}', { "Retry-After": "7" });
+    const outcome = await livePost({ ...options, knocks: true }, minute);
+    await clock.advance(limits.knockMs);
+    expect([outcome.kind, network.last.seqs, outbox.inFlight]).toEqual(["failed", [], 0]);
+  });
+
   test("ends after its time, and is done when the receiver says so", async () => {
     const { clock, outbox, network, acked, options } = setUp(1);
     network.onPost = (post) => post.accept();

@@ -31,6 +31,8 @@ export interface PostOptions {
   heard?: () => void;
   /** Resolves when the wall clock was set or the machine slept: a clock record is due then. */
   clockJump?: (() => Promise<void>) | undefined;
+  /** Sends nothing but a clock record before the receiver has answered: the last POST came to nothing. */
+  knocks?: boolean;
   /** The receiver asks for another flush time. */
   flushMs: (ms: number) => void;
   clock: Clock;
@@ -62,11 +64,17 @@ export async function livePost(
   const sent = new Sent(outbox, options.acked, clock.monotonicMs, options.heard);
   const cut = new AbortController();
   const timeUp = clock.sleep(lengthMs);
-  const body = liveBody(options, sent, timeUp, cut.signal, mode);
+  const answered = Promise.withResolvers<void>();
+  // A proxy may keep the answer back.
+  const letIn = options.knocks
+    ? Promise.race([answered.promise, clock.sleep(limits.knockMs)])
+    : undefined;
+  const body = liveBody(options, { sent, timeUp, letIn }, cut.signal, mode);
   void cutWhenStalled(sent, cut, clock);
   try {
     const response = await send(options, body, "live", mode, cut.signal);
     if (response.status !== 200) return await statusOutcome(response, clock);
+    answered.resolve();
     return await readAcks(response, sent, options);
   } catch (error) {
     return { kind: "failed", why: (error as Error).message, stalled: sent.stalled };
@@ -103,13 +111,13 @@ export async function shortPost(options: PostOptions, framesMax: number): Promis
 /** The body of a live POST: a clock record first and at each heartbeat, frames as they come. */
 function liveBody(
   { outbox, syncFrame, clock, clockJump }: PostOptions,
-  sent: Sent,
-  timeUp: Promise<void>,
+  { sent, timeUp, letIn }: { sent: Sent; timeUp: Promise<void>; letIn: Promise<void> | undefined },
   cut: AbortSignal,
   mode: "live" | "bulk",
 ): ReadableStream<Uint8Array> {
   let over = false;
   let syncDue = true;
+  let waits = letIn;
   let beat = Promise.resolve();
   void timeUp.then(() => over = true);
   const startBeat = () => {
@@ -130,6 +138,12 @@ function liveBody(
         if (syncDue) {
           startBeat();
           return controller.enqueue(sent.sendOnce(syncFrame()));
+        }
+        if (waits) {
+          // A backlog that is sent to a receiver that has no room costs both, and comes to nothing.
+          await waits;
+          waits = undefined;
+          continue;
         }
         if (sent.next) return controller.enqueue(sent.sendNext());
         await Promise.race([outbox.changed(), timeUp, beat]);

@@ -380,16 +380,30 @@ describe("waiting", () => {
     }
   }, 60_000);
 
+  test("is followed by a knock: a backlog isn't sent before the receiver has let it in", async () => {
+    const { clock, network, uploader, push } = setUp({}, (post) => post.status(503));
+    push(0, 1);
+    void uploader.run();
+    await clock.until(() => network.posts.length === 2, 2 * minute);
+    await settle();
+    expect([network.last.records.length, network.last.seqs]).toEqual([1, []]);
+    network.onPost = (post) => void post.line({ acked: 0 });
+    await clock.until(() => network.posts.length === 3, 2 * minute);
+    await settle();
+    expect(network.last.seqs).toEqual([0, 1]);
+  });
+
   test("begins anew with a second at most, once something was acknowledged", async () => {
     const { clock, network, uploader, push } = setUp({ random: () => 0.999 }, (p) => p.status(500));
     push(0);
     void uploader.run();
     await clock.advance(20 * minute);
-    network.onPost = (post) =>
-      void settle().then(() => {
-        post.line({ acked: post.decodedBytes });
-        setImmediate(() => post.breakOff());
-      });
+    network.onPost = async (post) => {
+      post.line({ acked: 0 });
+      await settle();
+      post.line({ acked: post.decodedBytes });
+      setImmediate(() => post.breakOff());
+    };
     const { length } = network.posts;
     await clock.until(() => network.posts.length === length + 1, 2 * minute);
     await clock.advance(limits.backoffBaseMs);

@@ -139,6 +139,7 @@ export class Uploader {
         this.options.acked(frame);
       },
       heard: () => this.#online(),
+      knocks: this.#failures > 0,
       flushMs: this.options.flushMs,
       clockJump: this.options.clockJump,
       clock,

@@ -175,7 +175,7 @@ function openBody() {
   };
 }
 
-/** The lines of a live answer, one by one. */
+/** The lines of a live answer behind the first, which lets its sender in, one by one. */
 function ackLines(response: Response) {
   expect([response.status, response.headers.get("Content-Type")]).toEqual([
     200,
@@ -183,8 +183,16 @@ function ackLines(response: Response) {
   ]);
   const reader = response.body!.getReader();
   let held = "";
+  let letIn = false;
   return {
     async next() {
+      const line = await this.any();
+      if (letIn) return line;
+      letIn = true;
+      expect(line).toEqual({ acked: 0 });
+      return await this.any();
+    },
+    async any() {
       while (!held.includes("\n")) {
         const { done, value } = await reader.read();
         if (done) return undefined;

@@ -98,6 +98,7 @@ async function openStream(url: string, authorization: string) {
     const { done, value } = await reader.read();
     return done ? [] : new TextDecoder().decode(value).trimEnd().split("\n").map(parseAck);
   };
+  expect(await lines()).toEqual([{ acked: 0 }]);
   expect((await lines())[0]!.acked).toBeGreaterThan(0);
   return { lines, send: (bytes: Uint8Array) => controller.enqueue(bytes) };
 }

@@ -57,11 +57,13 @@ describe("a stream of acknowledgements", () => {
     let flushMs: number = limits.flushMs;
     const { durable, stream } = setUp(() => flushMs);
     const reader = stream.pipeThrough(new TextDecoderStream() as never).getReader();
+    const next = async () => parseAck((await reader.read()).value as string);
     const line = async (bytes: number, ms: number) => {
       flushMs = ms;
       durable(bytes);
-      return parseAck((await reader.read()).value as string);
+      return await next();
     };
+    expect(await next()).toEqual({ acked: 0 });
     expect(await line(1, limits.flushMs)).toEqual({ acked: 1 });
     expect(await line(2, 1_500)).toEqual({ acked: 2, flush_ms: 1_500 });
     expect(await line(3, 1_500)).toEqual({ acked: 3 });
@@ -73,6 +75,7 @@ describe("a stream of acknowledgements", () => {
     const { durable, stored, stream } = setUp();
     const reader = stream.pipeThrough(new TextDecoderStream() as never).getReader();
     const line = async () => parseAck((await reader.read()).value as string);
+    expect(await line()).toEqual({ acked: 0 });
     durable(5);
     durable(10);
     expect(await line()).toEqual({ acked: 10 });
@@ -86,10 +89,17 @@ describe("a stream of acknowledgements", () => {
     expect((await reader.read()).done).toBe(true);
   });
 
+  test("lets the sender in at once, with the flush time of a busy receiver", async () => {
+    const reader = setUp(() => 1_500).stream.pipeThrough(new TextDecoderStream() as never)
+      .getReader();
+    expect((await reader.read()).value).toBe('{"acked":0,"flush_ms":1500}\n');
+    await reader.cancel();
+  });
+
   test("says done with all the bytes, though there were none", async () => {
     const { stored, stream } = setUp();
     stored.resolve(0);
-    expect(await toText(stream)).toBe('{"acked":0,"done":true}\n');
+    expect(await toText(stream)).toBe('{"acked":0}\n{"acked":0,"done":true}\n');
   });
 
   test("ends with the error's code and what was durable before it", async () => {
@@ -97,7 +107,7 @@ describe("a stream of acknowledgements", () => {
     durable(10);
     durable(25);
     stored.reject(new Error("disk full"));
-    expect(await toText(stream)).toBe('{"acked":25,"error":"code of disk full"}\n');
+    expect(await toText(stream)).toBe('{"acked":0}\n{"acked":25,"error":"code of disk full"}\n');
   });
 
   test("whose reader has gone disturbs nobody", async () => {

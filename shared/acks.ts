@@ -4,6 +4,7 @@
  *
  * | line | meaning |
  * |------|---------|
+ * | `{"acked":0}` | the first line, at once, perhaps with `flush_ms`: the upload is let in |
  * | `{"acked":BYTES}` | so many bytes of this POST's decoded text are durable; grows, at most one line a second, fewer where the receiver is busy |
  * | `{"acked":BYTES,"flush_ms":N}` | the same, and: please send frames no more often than every N ms |
  * | `{"done":true,"acked":BYTES}` | the body has ended and all of it is durable; the last line |
@@ -50,6 +51,8 @@ export function ackStream(
   return new ReadableStream<Uint8Array>({
     start(controller) {
       const answer = new Answer(controller, flushMs);
+      // A status alone stays in the server until a first line follows it.
+      answer.letIn();
       // Not awaited: a stream gives nothing out before its `start` has returned.
       store((bytes) => answer.durable(bytes)).then(
         (all) => answer.end({ acked: all, done: true }),
@@ -70,6 +73,12 @@ class Answer {
     private readonly controller: ReadableStreamDefaultController<Uint8Array>,
     private readonly flushMs: () => number,
   ) {}
+
+  letIn(): void {
+    this.#writeAcked();
+    // What the first frame holds isn't to wait for the second line.
+    this.#lastMs = -Infinity;
+  }
 
   durable(bytes: number): void {
     this.acked = bytes;

@@ -190,6 +190,8 @@ export const limits = {
   intervalMs: 60_000,
   /** The first back-off; it doubles from here. */
   backoffBaseMs: 1_000,
+  /** After a failure the receiver's answer is waited for before a backlog is sent, for so long. */
+  knockMs: 5_000,
   /** A POST that lived so long had reached somebody: when it breaks, back-off begins anew. */
   settledMs: 10_000,
   /** One POST lasts a random time between these: load balancers get their chance to move it. */
@@ -506,6 +508,10 @@ assertRelation(l.ackIntervalMs <= l.ackIntervalMsMax, "a busy receiver acknowled
 assertRelation(l.flushAskedMsMax <= l.flushMsMax, "a receiver asks for what agents do");
 assertRelation(l.flushMsMax < l.ackTimeoutMs, "a slow flush isn't taken for a dead receiver");
 assertRelation(l.backoffBaseMs <= l.intervalMs, "back-off starts below the normal interval");
+assertRelation(
+  5 * l.knockMs <= l.postMsMin,
+  "a proxy that keeps answers back delays a POST a little",
+);
 assertRelation(l.postMsMin <= l.postMsMax, "a POST's shortest time is below its longest");
 assertRelation(l.statusOldMs >= 3 * l.statusOnFlashMs, "a status written late isn't taken for old");
 assertRelation(l.rateGapMs > l.rateBurstMs / 2, "a bucket is half full before its gap is said");

@@ -172,6 +172,7 @@ describe("the receiver with --tls", () => {
       const reader = response.body!.getReader();
       const next = async () => parseAck(new TextDecoder().decode((await reader.read()).value));
       const bytes = "#0 0 0 1\n6,0,1,-;line 0\n".length;
+      expect(await next()).toEqual({ acked: 0 });
       expect(await next()).toEqual({ acked: bytes });
       void frame(1);
       expect(await next()).toEqual({ acked: 2 * bytes });

@@ -75,7 +75,7 @@ const fleet: Fleet = {
 const streams = devices.map((_, i) => {
   const first = (values.first + i) % places;
   const awaySinceMs = backMs[i]! - values.away * 1000;
-  const stream = new LiveStream(values.first + i, fleet, awaySinceMs, first, first + units);
+  const stream = new LiveStream(values.first + i, fleet, awaySinceMs, first, first + units, true);
   wheel.add(backMs[i]!, stream);
   return stream;
 });

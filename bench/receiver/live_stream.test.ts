@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { limits } from "../../shared/limits.ts";
 import { LogFrames } from "./frames.ts";
 import { Latencies } from "./latencies.ts";
 import { type Fleet, LiveStream, Totals } from "./live_stream.ts";
@@ -6,7 +7,7 @@ import { type Fleet, LiveStream, Totals } from "./live_stream.ts";
 const head = new Uint8Array(7);
 
 /** One stream of 20 units of 100 ms that began a second ago, and what it does to its surroundings. */
-function rig(unitEnd = 20) {
+function rig(unitEnd = 20, knocks = false) {
   const seen = {
     written: [] as number[],
     connects: 0,
@@ -27,7 +28,7 @@ function rig(unitEnd = 20) {
     ended: () => void seen.ended++,
   };
   const startMs = performance.now() - 1_000;
-  const stream = new LiveStream(0, fleet, startMs, 0, unitEnd);
+  const stream = new LiveStream(0, fleet, startMs, 0, unitEnd, knocks);
   const wire = {
     write: (bytes: Uint8Array) => void seen.written.push(bytes.length),
     close: () => {
@@ -46,7 +47,7 @@ test("LiveStream sends what was said, then each unit when it is over", () => {
   const { seen, fleet, stream, open, startMs } = rig();
   open();
   expect(fleet.totals.frames).toBe(10);
-  expect(seen.written).toEqual([head.length + fleet.totals.wireBytes]);
+  expect(seen.written).toEqual([head.length, fleet.totals.wireBytes]);
   stream.due(startMs + 1_050);
   expect(fleet.totals.frames).toBe(10);
   stream.due(startMs + 1_100);
@@ -61,8 +62,23 @@ test("LiveStream sends again only what wasn't acknowledged", () => {
   expect(stream.acked).toEqual([0, frames.linesBefore(2)]);
   expect(fleet.totals.refused).toEqual({ busy: 1 });
   open();
+  expect(fleet.totals.frames).toBe(10);
+  stream.line('{"acked":0}');
   expect(fleet.totals.frames).toBe(10 + 8);
   expect(fleet.totals.resentRecords).toBe(frames.linesBefore(10) - frames.linesBefore(2));
+});
+
+test("LiveStream that knocks sends what waits when it is let in, or when no answer comes through", () => {
+  for (const answers of [true, false]) {
+    const { seen, fleet, stream, open } = rig(10, true);
+    open();
+    stream.due(performance.now() + limits.knockMs - 100);
+    expect(seen.written).toEqual([head.length]);
+    if (answers) stream.line('{"acked":0}');
+    else stream.due(performance.now() + limits.knockMs);
+    stream.line('{"acked":0}');
+    expect([answers, fleet.totals.frames, seen.written.length]).toEqual([answers, 10, 2]);
+  }
 });
 
 test("LiveStream that was cut comes back after its back-off and not when its next frame is due", () => {

@@ -63,7 +63,8 @@ export class LiveStream implements Listener {
   #postBytes = 0;
   #ackedBytes = 0;
   #wire: Pipe | undefined;
-  #head: Uint8Array[] = [];
+  /** It waits for the receiver's first line. */
+  #knocks: boolean;
   #heardMs = -Infinity;
   #status = 0;
   #failures = 0;
@@ -84,7 +85,10 @@ export class LiveStream implements Listener {
     /** Of the text: this device's first unit, and the one behind its last. */
     private readonly unitFirst: number,
     private readonly unitEnd: number,
+    /** Its last POST came to nothing, before the first of these. */
+    knocks = false,
   ) {
+    this.#knocks = knocks;
     this.ackedUnit = this.#everUnit = unitFirst;
     this.#random = seededRandom(device);
     this.#offset = Math.floor(this.#random() * 1000);
@@ -106,12 +110,13 @@ export class LiveStream implements Listener {
     if (nowMs < this.#dueMs) return;
     this.#dueMs = Infinity;
     if (!this.#wire) return this.fleet.connect(this);
+    this.#knocks = false;
     const parts = this.#takeDue(nowMs);
     if (parts.length > 0) this.#wire.write(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
   }
 
   #takeDue(nowMs: number): Uint8Array[] {
-    const parts = this.#head.splice(0);
+    const parts: Uint8Array[] = [];
     const said = this.unitFirst + Math.floor((nowMs - this.startMs) / this.fleet.unitMs);
     let end = this.#frameEnd();
     for (; end <= said && this.#sentUnit < this.unitEnd; end = this.#frameEnd()) {
@@ -139,9 +144,12 @@ export class LiveStream implements Listener {
     this.#status = 0;
     this.fleet.totals.open++;
     this.#heardMs = -Infinity;
-    this.#head = [this.fleet.head(this.device)];
+    wire.write(this.fleet.head(this.device));
+    const nowMs = performance.now();
+    // As the agent does after a failure: what waits isn't sent before the receiver has let it in.
+    if (this.#knocks) return this.#plan(nowMs + limits.knockMs);
     this.#dueMs = 0;
-    this.due(performance.now());
+    this.due(nowMs);
   }
 
   status(status: number, header: (name: string) => string | undefined): void {
@@ -156,8 +164,9 @@ export class LiveStream implements Listener {
     const ack = parseAck(text);
     if (!ack) throw new Error(`Cannot read ${text}: it must be an acknowledgement`);
     this.fleet.totals.ackLines++;
-    this.#acked(ack.acked);
     if (ack.flush_ms !== undefined) this.#flush(ack.flush_ms);
+    if (this.#knocks && ack.error === undefined) this.#letIn();
+    this.#acked(ack.acked);
     if (ack.error !== undefined) this.#failed(ack.error);
     else if (ack.done) this.#wire!.close();
   }
@@ -169,6 +178,7 @@ export class LiveStream implements Listener {
     if (!this.#told) count(this.fleet.totals.broken, why);
     this.#told = false;
     this.#failures++;
+    this.#knocks = true;
     const { backoffBaseMs: baseMs, intervalMs: capMs } = limits;
     const retryAfterMs = this.#retryAfterMs;
     const delayMs = retryDelayMs(
@@ -176,6 +186,11 @@ export class LiveStream implements Listener {
       this.#random,
     );
     this.#plan(performance.now() + delayMs);
+  }
+
+  #letIn(): void {
+    this.#dueMs = 0;
+    this.due(performance.now());
   }
 
   #plan(atMs: number): void {
