@@ -507,3 +507,22 @@ test("the memory of texts is used again, whatever became of them", async () => {
   for (let i = 0; i < 5; i++) await queue.append(bytes("a\n")).catch(() => {});
   expect(made).toBe(1);
 });
+
+test("a text that is full is told of while a commit runs: else it is about to be committed", async () => {
+  const told: number[] = [];
+  const held = Promise.withResolvers<void>();
+  const sink = new HeldSink();
+  sink.commit = () => held.promise;
+  const memory = () => new ArrayBuffer(limits.frameTextBytesMax);
+  const clock = { now: () => 0, sleep: () => new Promise<void>(() => {}) };
+  const texts = { memory, full: (text: Uint8Array) => void told.push(text.length) };
+  const queue = new CommitQueue(sink, { ...clock, texts });
+  const [first, second] = [limits.frameTextBytesEnough, limits.frameTextBytesEnough + 1];
+  const appended = [queue.append(new Uint8Array(first))];
+  expect(told).toEqual([]);
+  await settle();
+  appended.push(queue.append(new Uint8Array(second)));
+  expect(told).toEqual([second]);
+  held.resolve();
+  await Promise.all(appended);
+});

@@ -163,7 +163,10 @@ export class CommitQueue {
   #newBatch(): Batch {
     const { texts } = this.options;
     const make = () => texts?.memory() ?? new ArrayBuffer(limits.frameTextBytesMax);
-    return new Batch(() => this.#free.pop() ?? make(), (text) => texts?.full(text));
+    return new Batch(() => this.#free.pop() ?? make(), (text) => {
+      // Else its commit is about to begin: a message of its own would only cost.
+      if (this.#running.size > 0) texts?.full(text);
+    });
   }
 
   /** Nothing more is begun until the storage says that it takes writes; who waits is told at once. */

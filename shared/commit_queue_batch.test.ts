@@ -3,18 +3,19 @@ import { describe, expect, test } from "bun:test";
 import { Batch } from "./commit_queue_batch.ts";
 import { limits } from "./limits.ts";
 
-const max = limits.frameTextBytesMax;
+const { frameTextBytesMax: max, frameTextBytesEnough: enough } = limits;
 const newBatch = () => new Batch(() => new ArrayBuffer(max));
 const ignore = () => {};
 
 describe("a batch", () => {
-  test("makes texts of at most frameTextBytesMax, whole blocks in order", () => {
-    const sizes = [max - 1, 1, 1, max, 5, max - 5, max / 2, max / 2 + 1, 10];
+  test("makes texts of enough and at most frameTextBytesMax, whole blocks in order", () => {
+    const sizes = [enough - 1, 1, 1, max, 5, max - 5, enough - 1, enough + 1, enough - 1, max, 10];
     const blocks = sizes.map((size, i) => Buffer.alloc(size, 97 + i));
     const batch = newBatch();
     for (const block of blocks) batch.add([block.subarray(0, 3), block.subarray(3)], 0, ignore);
     const texts = batch.texts();
-    expect(texts.map((text) => text.length)).toEqual([max, 1, max, max, max / 2, max / 2 + 11]);
+    expect(texts.map((text) => text.length))
+      .toEqual([enough, 1, max, max, max, enough - 1, max, 10]);
     expect(Buffer.concat(texts).equals(Buffer.concat(blocks))).toBe(true);
     expect(batch.bytes).toBe(Buffer.concat(blocks).length);
   });
@@ -49,13 +50,16 @@ describe("a batch", () => {
     const full: number[] = [];
     const batch = new Batch(() => new ArrayBuffer(max), (text) => full.push(text.length));
     const add = (bytes: number) => batch.add([new Uint8Array(bytes)], 0, ignore);
-    add(max);
+    add(enough - 1);
     expect(full).toEqual([]);
+    add(1);
+    expect(full).toEqual([enough]);
     add(10);
     add(max - 9);
-    expect(full).toEqual([max, 10]);
-    expect(batch.texts().map((text) => text.length)).toEqual([max, 10, max - 9]);
-    expect(full).toEqual([max, 10]);
+    expect(full).toEqual([enough, 10, max - 9]);
+    add(7);
+    expect(batch.texts().map((text) => text.length)).toEqual([enough, 10, max - 9, 7]);
+    expect(full).toEqual([enough, 10, max - 9]);
   });
 
   test("is as old as its first block", () => {

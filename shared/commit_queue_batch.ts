@@ -1,6 +1,6 @@
 /**
- * Blocks in, the texts of frames out: each of at most `frameTextBytesMax`, whole blocks in order. A block
- * is copied as it comes, so whoever brings one may let go of its memory at once.
+ * Blocks in, the texts of frames out: each of `frameTextBytesEnough` up to `frameTextBytesMax` (the last
+ * may be shorter), whole blocks in order. A block is copied as it comes, so whoever brings one may let go of its memory at once.
  */
 import { limits } from "./limits.ts";
 
@@ -23,7 +23,7 @@ export class Batch {
   #space: Uint8Array | undefined;
   #used = 0;
 
-  /** @param memory makes room for one text; `full` is told of each but the last as soon as it is whole */
+  /** @param memory makes room for one text; `full` is told of each as soon as it is whole */
   constructor(private readonly memory: Memory, private readonly full = (_text: Uint8Array) => {}) {}
 
   add(block: Parts, nowMs: number, settled: Settled): void {
@@ -40,6 +40,7 @@ export class Batch {
     this.bytes += blockBytes;
     this.sinceMs ??= nowMs;
     this.settled.push(settled);
+    if (this.#used >= limits.frameTextBytesEnough) this.full(this.#cut());
   }
 
   /** The texts of its frames, each at the beginning of its memory. Nothing may be added any more. */
