@@ -364,6 +364,6 @@ describe("stop", () => {
 test("who is refused comes back at the rate at which streams are let in", () => {
   const { admission, admit } = setUp();
   for (let i = 0; i < 200 * limits.drainMs / 1000; i++) admit("one")[Symbol.dispose]();
-  const times = Array.from({ length: 601 }, () => admission.retryAfterSec());
-  expect([times[299], times[300], times[600]]).toEqual([1, 2, 3]);
+  const times = Array.from({ length: 801 }, () => admission.retryAfterSec());
+  expect([times[399], times[400], times[800]]).toEqual([1, 2, 3]);
 });

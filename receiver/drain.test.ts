@@ -20,11 +20,11 @@ function bySecond(times: number[]): number[] {
 }
 
 describe("those who are refused", () => {
-  test("come back one behind the other, half as many again each second as are let in", () => {
+  test("come back one behind the other, twice as many each second as are let in", () => {
     const { drain, refuse } = setUp();
     for (let i = 0; i < 1_000 * limits.drainMs / 1000; i++) drain.admitted();
-    const counts = bySecond(refuse(6_000));
-    expect(counts.slice(0, 6)).toEqual([0, 1_500, 1_500, 1_500, 1_500, 0]);
+    const counts = bySecond(refuse(8_000));
+    expect(counts.slice(0, 6)).toEqual([0, 2_000, 2_000, 2_000, 2_000, 0]);
   });
 
   test("and find all of the normal interval booked come in its last third", () => {
@@ -47,7 +47,8 @@ describe("those who are refused", () => {
     const { drain, refuse, advance } = setUp();
     expect(Math.max(...refuse(10 * limits.returnsPerSecMin))).toBe(10);
     advance(20 * limits.drainMs);
-    for (let i = 0; i < 100 * limits.drainMs / 1000; i++) drain.admitted();
-    expect(Math.max(...refuse(10 * limits.returnsPerSecMin))).toBe(4);
+    const perSec = limits.returnsPerSecMin;
+    for (let i = 0; i < perSec * limits.drainMs / 1000; i++) drain.admitted();
+    expect(Math.max(...refuse(10 * limits.returnsPerSecMin))).toBe(5);
   });
 });

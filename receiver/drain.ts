@@ -1,7 +1,7 @@
 /**
  * Streams that are let in go in; for each that is refused a time to come back comes out, by appointment:
- * for each second to come as many as are let in now, and some more, so that the rate can grow. Each try
- * costs a connection and what was sent of a body, so nobody is to come before there is room.
+ * for each second to come twice as many as are let in now, so that the rate can grow. Each try costs a
+ * connection, so nobody is to come long before there is room.
  */
 import { limits } from "../shared/limits.ts";
 import { Rate } from "./rate.ts";
@@ -9,7 +9,7 @@ import { Rate } from "./rate.ts";
 /** What agents obey: no wait is longer than the normal interval. */
 const secMax = limits.intervalMs / 1000;
 /** More come than were let in of late: else who is let in slowly once would be so for ever. */
-const growth = 1.5;
+const growth = 2;
 
 export class Drain {
   readonly #rate: Rate;

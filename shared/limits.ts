@@ -104,8 +104,8 @@ export const limits = {
   bulkStreamsMax: 256,
   /** Streams of which nothing is durable yet: as many as get on within so long, for agents wait 15 s, */
   startingMs: 6_000,
-  /** ... at least so many: some ms of work each, and a slow line takes seconds for its first block, */
-  startingStreamsMin: 1_500,
+  /** ... at least so many: a slow line takes seconds for its first block, and more don't start any sooner, */
+  startingStreamsMin: 500,
   /** ... and at most so many. */
   startingStreamsMax: 4_000,
   /**
@@ -135,10 +135,13 @@ export const limits = {
   slowCommitMs: 1_000,
   /** A storage that takes no writes is asked again so often. */
   probeMs: 1_000,
-  /** Rates of streams that are let in, and that get on, are of about so long ago. */
-  drainMs: 10_000,
-  /** Of those who were refused at least so many may come back each second: a try costs some 0.2 ms. */
-  returnsPerSecMin: 50,
+  /** Rates of streams that are let in, and that get on, are of about so long ago: a flood comes in seconds. */
+  drainMs: 3_000,
+  /**
+   * Of those who were refused at least so many may come back each second. A try costs 35 us over plain
+   * HTTP; over TLS it is a handshake, some 1.5 ms.
+   */
+  returnsPerSecMin: 200,
   /** The longest flush time that a receiver asks for: larger frames save little and take memory. */
   flushAskedMsMax: 4_000,
   /** When room is short the newest live streams are ended, at most so often, */
