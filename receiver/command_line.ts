@@ -137,5 +137,8 @@ function served(argv: string[]) {
         `it is ${values.keep}`,
     );
   }
-  return { ...values, keepMs, budget: receiverBudget(values.memory * 2 ** 20) };
+  const memoryBytes = values.memory * 2 ** 20;
+  // Devices aren't known yet: what is too little without any is said before anything is opened.
+  receiverBudget(memoryBytes);
+  return { ...values, keepMs, memoryBytes };
 }

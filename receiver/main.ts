@@ -2,7 +2,7 @@
 import process from "node:process";
 import { openPlaces } from "../shared/allowlist_place.ts";
 import { CommitQueue } from "../shared/commit_queue.ts";
-import { limits } from "../shared/limits.ts";
+import { receiverBudget } from "../shared/limits.ts";
 import { exactly } from "../shared/zstd.ts";
 import { Admission } from "./admission.ts";
 import { Receiver } from "./app.ts";
@@ -14,16 +14,18 @@ import { lettingGo } from "./let_go.ts";
 import { Listener } from "./listener.ts";
 import { ReceiverMetrics } from "./receiver_metrics.ts";
 import { say } from "./say.ts";
+import { stopAtSignals } from "./stop.ts";
 import { openEpochAside } from "./storage_aside.ts";
 import { type Tls, tlsOf } from "./tls.ts";
 import { watchTls } from "./tls_reload.ts";
 
 const options = await commandLine(process.argv.slice(2));
-const { data, name, budget, keepMs } = options;
+const { data, name, keepMs, memoryBytes } = options;
 const tls = await orExit(() => tlsOf(options));
 const door = await orExit(async () =>
   await Door.open({ ...options, places: await openPlaces(data, options), say })
 );
+const budget = await orExit(() => receiverBudget(memoryBytes, door.size));
 const epoch = await orExit(() => openEpochAside({ data, options, name }));
 
 const metrics = new ReceiverMetrics();
@@ -35,7 +37,7 @@ const commits = new CommitQueue(epoch, {
 });
 const clock = { nowMs: () => performance.now(), random: Math.random };
 const bulkBytesPerSec = options["bulk-rate"];
-const memoryShare = () => process.memoryUsage.rss() / (options.memory * 2 ** 20);
+const memoryShare = () => process.memoryUsage.rss() / memoryBytes;
 const admission = new Admission({ budget, bulkBytesPerSec, commits, memoryShare, ...clock });
 const advice = new FlushAdvice();
 metrics.watch({ admission, advice, commits, door });
@@ -65,16 +67,6 @@ const listener = await orExit(() => new Listener(serve, tls));
 if (tls) watchTls(tls, options, listener, say);
 startDuties({ admission, advice, commits, door, data, keepMs, say });
 
-async function stop(): Promise<void> {
-  setTimeout(() => process.exit(1), limits.stopMs);
-  await admission.stop();
-  await commits.close();
-  await door.close();
-  // The last answers are on their way; idle connections would keep the server for ever.
-  await Promise.race([listener.stop(), new Promise((resolve) => setTimeout(resolve, 300))]);
-  process.exit(0);
-}
-process.once("SIGTERM", stop);
-process.once("SIGINT", stop);
+stopAtSignals({ admission, commits, door, listener });
 const where = `listening on ${listener.url.href} as ${name}/${epoch.epoch}`;
 say("listening", where, { devices: door.size, ...budget });
