@@ -106,8 +106,8 @@ export const limits = {
   bulkStreamsMax: 256,
   /** Streams of which nothing is durable yet: as many as get on within so long, for agents wait 15 s, */
   startingMs: 6_000,
-  /** ... at least so many: a slow line takes seconds for its first block, and more don't start any sooner, */
-  startingStreamsMin: 500,
+  /** ... at least so many: a thousand clients may begin at once, and get on before agents give up at 80/s, */
+  startingStreamsMin: 1_200,
   /** ... and at most so many. */
   startingStreamsMax: 4_000,
   /**
