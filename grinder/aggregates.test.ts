@@ -16,6 +16,8 @@ class Bench implements Disposable {
   readonly warnings: string[] = [];
   state!: State;
   aggregates!: Aggregates;
+  /** That of the batch whose events are added. */
+  #clockUs = noonUs;
 
   constructor(readonly windowUs = minuteUs) {
     this.#open();
@@ -36,17 +38,24 @@ class Bench implements Disposable {
     const wallUs = noonUs + seconds * 1e6;
     const plain = { rule: linkRule.name, labels: { way: "up" }, device: "d1", wallUs };
     const { labels, ...given } = { ...plain, ...event };
-    return this.aggregates.add({ ...given, labels: JSON.stringify(labels) }, clockUs);
+    this.#clockUs = clockUs;
+    return this.aggregates.add({ ...given, labels: JSON.stringify(labels) });
   }
 
   /** The lines that are due by then; everything is saved. */
   commit(clockUs: number) {
+    this.aggregates.schedule(this.#clockUs);
     const lines = [...this.aggregates.due(clockUs)].map((line) => JSON.parse(line));
-    this.save();
+    this.#save();
     return lines;
   }
 
   save(): void {
+    this.aggregates.schedule(this.#clockUs);
+    this.#save();
+  }
+
+  #save(): void {
     this.state.transaction(() => {
       for (const { aggregate, newDevices } of this.aggregates.takeDirty()) {
         this.state.aggregates.save(aggregate, newDevices);

@@ -67,6 +67,8 @@ interface Held {
   /** `keyOf` the aggregate. */
   key: string;
   aggregate: Aggregate;
+  /** Whether it changed since it was saved. */
+  isDirty: boolean;
   newDevices: string[];
   /** All that are counted; undefined until it is asked for them. */
   devices: Set<string> | undefined;
@@ -79,7 +81,10 @@ export class Aggregates {
   /** Those that changed since they were saved, and open ones as far as there is room. */
   readonly #held = new Map<string, Held>();
   readonly #labelSets = new Map<string, number>();
-  readonly #dirty = new Set<Held>();
+  #dirty: Held[] = [];
+  /** Of the window that was added to last, by rule and labels: there most events are looked for. */
+  readonly #near = new Map<string, Map<string, Held>>();
+  #nearStartUs = NaN;
   /** Rules that were said to have too many label sets. */
   readonly #capped = new Set<string>();
 
@@ -90,10 +95,10 @@ export class Aggregates {
   ) {}
 
   /**
-   * Counts an event; `clockUs` is what `due` will be asked with. False, and nothing is counted, if the
-   * event is so late that its window isn't kept: a new one would replace the line that was right.
+   * Counts an event. False, and nothing is counted, if it is so late that its window isn't kept: a new
+   * one would replace the line that was right.
    */
-  add(event: AggregateEvent, clockUs: number): boolean {
+  add(event: AggregateEvent): boolean {
     const startUs = this.#startOf(event.wallUs);
     if (startUs < this.store.keptFromUs()) return false;
     const held = this.#place(startUs, event);
@@ -103,10 +108,17 @@ export class Aggregates {
     aggregate.lastUs = Math.max(aggregate.lastUs, event.wallUs);
     if (event.value !== undefined) (aggregate.sketch ??= new Sketch()).add(event.value);
     this.#addDevice(held, event.device);
-    const endUs = startUs + this.windowUs;
-    aggregate.dueUs ??= Math.max(endUs, aggregate.rev > 0 ? clockUs : 0) + limits.latenessMs * 1000;
-    this.#dirty.add(held);
+    this.#changed(held);
     return true;
+  }
+
+  /** Says when the lines of all that was added by `clockUs` are due. Before `due`, and once. */
+  schedule(clockUs: number): void {
+    for (const { aggregate } of this.#dirty) {
+      const { startUs, rev } = aggregate;
+      const newsUs = Math.max(startUs + this.windowUs, rev > 0 ? clockUs : 0);
+      aggregate.dueUs ??= newsUs + limits.latenessMs * 1000;
+    }
   }
 
   /** The lines that are due by `clockUs`, in a fixed order; everything that is new if it is Infinity. */
@@ -122,7 +134,7 @@ export class Aggregates {
       yield formatAggregate(aggregate);
       aggregate.rev++;
       aggregate.dueUs = undefined;
-      this.#dirty.add(held);
+      this.#changed(held);
     }
   }
 
@@ -133,12 +145,15 @@ export class Aggregates {
 
   /** What changed since the last call, to be saved before anything else is asked of this. */
   takeDirty(): Array<{ aggregate: Aggregate; newDevices: string[] }> {
-    const changed = [...this.#dirty].map(({ key, aggregate, newDevices }) => {
-      const change = { aggregate, newDevices: newDevices.splice(0) };
+    const changed = this.#dirty.map((held) => {
+      const { key, aggregate, newDevices } = held;
+      held.isDirty = false;
       if (aggregate.dueUs === undefined) this.#held.delete(key);
-      return change;
+      return { aggregate, newDevices: newDevices.splice(0) };
     });
-    this.#dirty.clear();
+    this.#dirty = [];
+    // Some of them aren't held any more.
+    this.#near.clear();
     for (const key of this.#held.keys()) {
       if (this.#held.size <= limits.aggregatesCachedMax) break;
       this.#held.delete(key);
@@ -151,8 +166,27 @@ export class Aggregates {
     return Math.floor(wallUs / this.windowUs) * this.windowUs;
   }
 
+  #changed(held: Held): void {
+    if (held.isDirty) return;
+    held.isDirty = true;
+    this.#dirty.push(held);
+  }
+
   /** The aggregate that an event belongs to. */
-  #place(startUs: number, { rule, labels }: AggregateEvent): Held {
+  #place(startUs: number, event: AggregateEvent): Held {
+    if (startUs !== this.#nearStartUs) this.#near.clear();
+    this.#nearStartUs = startUs;
+    let sets = this.#near.get(event.rule);
+    if (!sets) this.#near.set(event.rule, sets = new Map());
+    const near = sets.get(event.labels);
+    if (near) return near;
+    const held = this.#findOrCreate(startUs, event);
+    // Labels without number are the "other" ones together: they mustn't become so many here.
+    if (held.aggregate.labels === event.labels) sets.set(event.labels, held);
+    return held;
+  }
+
+  #findOrCreate(startUs: number, { rule, labels }: AggregateEvent): Held {
     const place = { startUs, windowUs: this.windowUs, rule, labels };
     const known = this.#find(place);
     if (known) return known;
@@ -196,7 +230,7 @@ export class Aggregates {
 
   #hold(aggregate: Aggregate): Held {
     const devices = aggregate.devices === 0 ? new Set<string>() : undefined;
-    const held = { key: keyOf(aggregate), aggregate, newDevices: [], devices };
+    const held = { key: keyOf(aggregate), aggregate, isDirty: false, newDevices: [], devices };
     this.#held.set(held.key, held);
     return held;
   }

@@ -24,18 +24,16 @@ export interface Counted {
   device: readonly string[];
 }
 
-export interface DatedEvent {
-  event: Pick<UndatedEvent, "device" | "parts" | "counted">;
-  time: WallTime;
-}
+export type DatedEvent = Pick<UndatedEvent, "device" | "parts" | "counted">;
 
 export class Dating {
   readonly #waiting: Waiting<UndatedEvent>;
-  #dated: DatedEvent[] = [];
 
+  /** `dated` is told of each event as soon as it has its time: what is kept for later is paid for twice. */
   constructor(
     store: FactStore,
     private readonly clocks: Pick<BootClocks, "wallTime" | "waitUntilUs">,
+    private readonly dated: (event: DatedEvent, time: WallTime) => void,
   ) {
     this.#waiting = new Waiting(store);
   }
@@ -64,7 +62,7 @@ export class Dating {
       line: place.line,
     };
     const counted = { labels, value: said.value, device: [] };
-    this.#dated.push({ event: { device, parts, counted }, time });
+    this.dated({ device, parts, counted }, time);
   }
 
   /** A block or a sync record of this boot (`clockKey`) has come, received at `recvUs`. */
@@ -80,18 +78,11 @@ export class Dating {
     for (const event of this.#waiting.takeAll((one) => this.#isDue(one, nowUs))) this.#fix(event);
   }
 
-  /** Those that got their time since the last call. */
-  take(): DatedEvent[] {
-    const dated = this.#dated;
-    this.#dated = [];
-    return dated;
-  }
-
   #isDue(event: UndatedEvent, nowUs: number): boolean {
     return this.clocks.waitUntilUs(event, event.usec, event.recvUs) <= nowUs;
   }
 
   #fix(event: UndatedEvent): void {
-    this.#dated.push({ event, time: this.clocks.wallTime(event, event.usec, event.recvUs) });
+    this.dated(event, this.clocks.wallTime(event, event.usec, event.recvUs));
   }
 }

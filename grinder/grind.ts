@@ -1,5 +1,5 @@
 /**
- * Frames in, events and aggregates out, each exactly once. What `take` was given is only gathered;
+ * Frames in, events and aggregates out, each exactly once. What `take` makes of them stays in memory;
  * `commit` writes and syncs the outputs, then saves everything in one transaction. A process that is
  * killed in between finds the state as it was at the last commit, and reads the rest again.
  */
@@ -9,6 +9,7 @@ import { type Cursor, epochKey, segmentPath } from "../shared/storage/storage.ts
 import { Aggregates } from "./aggregates.ts";
 import type { BuiltIn } from "./built_in.ts";
 import { BuiltInEvents } from "./built_in_events.ts";
+import type { WallTime } from "./clock_fit.ts";
 import { type DatedEvent, Dating } from "./dating.ts";
 import { DayFiles } from "./day_files.ts";
 import { withDeviceLabels } from "./device_labels.ts";
@@ -77,7 +78,8 @@ export class Grind {
     this.#files = new DayFiles(out, state.outputs());
     state.streams.catchUp();
     this.builtIn = new BuiltInEvents(state.facts, options.builtIn);
-    this.#dating = new Dating(state.facts, this.builtIn.clocks);
+    const write = (event: DatedEvent, time: WallTime) => this.#write(event, time);
+    this.#dating = new Dating(state.facts, this.builtIn.clocks, write);
     this.#aggregates = new Aggregates(windowUs, state.aggregates, warn);
     const { builtIn } = this;
     const count = (name: string, more?: number) => this.#count(name, more);
@@ -150,7 +152,7 @@ export class Grind {
     intake.newestRecvUs = Math.min(intake.newestRecvUs, nowMs * 1000);
     const clockUs = done === "batch" ? intake.newestRecvUs : nowMs * 1000;
     if (done !== "batch") this.#look(nowMs * 1000, done);
-    for (const event of this.#dating.take()) this.#write(event, clockUs);
+    this.#aggregates.schedule(clockUs);
     for (const line of this.#aggregates.due(done === "end" ? Infinity : clockUs)) {
       this.#files.add("aggregates", line);
     }
@@ -178,7 +180,7 @@ export class Grind {
     for (const event of this.builtIn.look(nowUs)) this.#intake.say(event);
   }
 
-  #write({ event: { device, parts, counted }, time }: DatedEvent, clockUs: number): void {
+  #write({ device, parts, counted }: DatedEvent, time: WallTime): void {
     const { wallUs } = time;
     if (this.options.keeps?.(wallUs) === false) return;
     this.#files.add("events", joinEvent(parts, time));
@@ -187,7 +189,7 @@ export class Grind {
     const own = this.options.labelsOf(device);
     const labels = withDeviceLabels(counted.labels, counted.device, own);
     const added = { rule: parts.rule, labels, value, device, wallUs };
-    if (!this.#aggregates.add(added, clockUs)) this.#count("too_late_events");
+    if (!this.#aggregates.add(added)) this.#count("too_late_events");
   }
 
   #count(name: string, more = 1): void {
