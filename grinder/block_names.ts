@@ -12,10 +12,13 @@ import type { BootName } from "./index/part_builder.ts";
 import { mayRecover } from "./recovered.ts";
 import { type Seen, type Stream, streamKey } from "./seen.ts";
 
+/** A row: the length of the names and, from the next word on, their bytes. Two lines of a cache. */
+const rowWords = 32;
+
 export interface BlockNames extends BootName {
   text: string;
-  /** The same, as bytes in words. */
-  words: Int32Array;
+  /** The table's own note: which of its rows they are; below 0: none yet. */
+  row: number;
   device: string;
   boot: string;
   source: string;
@@ -34,24 +37,55 @@ export interface BlockNames extends BootName {
 
 export class NameTable {
   readonly #known = new Map<string, BlockNames>();
-  /** The last one of each hash: mostly it is the one, which can be seen without making a string. */
-  readonly #byHash = new Map<number, BlockNames>();
+  /** By a part of their hashes: which of `#names` came last with that, from 1. */
+  #places = new Int32Array(4_096);
+  /**
+   * Names in the order in which they came, and as a row of words each: side by side they are compared
+   * without making a string, and without going from one object to the next.
+   */
+  readonly #names: BlockNames[] = [];
+  #rows = new Int32Array(1_024 * rowWords);
 
   constructor(private readonly seen: Seen) {}
 
   /** To be called when streams were let go. */
   clear(): void {
     this.#known.clear();
-    this.#byHash.clear();
+    this.#names.length = 0;
+    this.#places.fill(0);
   }
 
   /** Undefined if these aren't four names. */
   get(block: Pick<BlockDigest, "names" | "namesHash" | "hasNames">): BlockNames | undefined {
-    const guess = this.#byHash.get(block.namesHash);
-    if (guess && block.hasNames(guess.words, guess.text.length)) return guess;
+    const place = this.#places[block.namesHash & (this.#places.length - 1)]!;
+    if (place > 0 && block.hasNames(this.#rows, (place - 1) * rowWords)) {
+      return this.#names[place - 1];
+    }
     const names = this.#find(block.names);
-    if (names) this.#byHash.set(block.namesHash, names);
+    if (names) this.#remember(names, block.namesHash);
     return names;
+  }
+
+  #remember(names: BlockNames, hash: number): void {
+    const { text } = names;
+    if (text.length > 4 * (rowWords - 1)) return;
+    if (names.row < 0) {
+      names.row = this.#names.push(names) - 1;
+      if (this.#names.length * rowWords > this.#rows.length) this.#grow();
+      const at = names.row * rowWords;
+      this.#rows.fill(0, at, at + rowWords);
+      this.#rows[at] = text.length;
+      Buffer.from(this.#rows.buffer, 4 * (at + 1), text.length).write(text, "latin1");
+    }
+    this.#places[hash & (this.#places.length - 1)] = names.row + 1;
+  }
+
+  /** Who comes again finds his new place. */
+  #grow(): void {
+    const rows = new Int32Array(2 * this.#rows.length);
+    rows.set(this.#rows);
+    this.#rows = rows;
+    this.#places = new Int32Array(2 * this.#places.length);
   }
 
   #find(text: string): BlockNames | undefined {
@@ -71,11 +105,9 @@ function readNames(text: string, seen: Seen): BlockNames | undefined {
   if (parts.length !== 4 || !parts.every(isName)) return undefined;
   const [device, boot, source, stream] = parts as [string, string, string, string];
   const names = { device, boot, source, stream };
-  const words = new Int32Array((text.length + 3) >> 2);
-  Buffer.from(words.buffer).write(text, "latin1");
   return {
     text,
-    words,
+    row: -1,
     device,
     boot,
     source,

@@ -96,21 +96,24 @@ export class Intake {
     // Of a boot with last words each record is asked for.
     const isPlain = block.kind === "plain" && !stored && !this.#recovered.knows(names.clockKey);
     if (!isPlain) return this.#exact(placed, stored);
-    const is = this.#seen.addRange(names.stream, block.first, block.last);
-    if (is === "new") this.#plain(placed);
-    else if (is === "seen") this.#count("resent_records", block.count);
+    const place = names.isKernels ? frame.place : undefined;
+    const { first, last, firstUsec, lastUsec } = block;
+    if (this.#seen.goesOn(names.stream, first, last, place, firstUsec, lastUsec)) {
+      return this.#plain(placed);
+    }
+    const is = this.#seen.addRange(names.stream, first, last);
+    if (is === "new") {
+      this.#plain(placed);
+      if (place) this.#seen.place(names.stream, place, firstUsec, lastUsec);
+    } else if (is === "seen") this.#count("resent_records", block.count);
     else this.#exact(placed, stored);
   }
 
   /** All records of it are new: only what the digest has of them matters. */
   #plain(placed: Placed): void {
-    const { block, names, frame } = placed;
-    const { finds, syncs } = block;
+    const { finds, syncs, count } = placed.block;
     if (finds.length > 0 || syncs.length > 0) this.#inOrder(placed);
-    this.records += block.count;
-    if (names.isKernels) {
-      this.#seen.place(names.stream, frame.place, block.firstUsec, block.lastUsec);
-    }
+    this.records += count;
   }
 
   /** What the clock syncs of a block say is for the finds behind them. */
@@ -144,6 +147,7 @@ export class Intake {
   #exact(placed: Placed, stored?: StoredLines): void {
     const { header, block, names, frame } = placed;
     const text = block.text ?? recordsAt(frame.textOf(), block.offset);
+    this.#seen.settle();
     const { stored: seen } = names.stream;
     if (believable({ header, text, offset: 0 }) && seen.covers(header.first, header.last)) {
       return this.#count("resent_records", header.count);

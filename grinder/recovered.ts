@@ -57,7 +57,7 @@ export class Recovered {
 
   /** Whether a boot has last words: its records must be claimed one by one. */
   knows(boot: string): boolean {
-    return this.#boots.has(boot);
+    return this.#boots.size > 0 && this.#boots.has(boot);
   }
 
   /** Takes note of a recovered record; true if it isn't stored yet, as a whole. */

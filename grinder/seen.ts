@@ -20,6 +20,8 @@ export interface StreamSeen {
 export interface Stream extends StreamSeen {
   readonly id: number;
   readonly key: string;
+  /** Behind the highest seq that is stored, those included that are only noted (`goesOn`). */
+  next: number;
   /** The batch with its first change that is in the journal only (stream_store.ts). */
   since: number | undefined;
 }
@@ -38,6 +40,11 @@ export interface StreamStore {
 /** Filled at a time when there are too many: finding the oldest looks at all of them. */
 const holesFilled = limits.intervalsMax / 10;
 
+/**
+ * A stream's sets and places are spread over a dozen places of memory, and the next block is another
+ * stream's. So of a block that goes on where its stream ended only a row of the batch is written, and
+ * `next` moved; `settle` does the rest for many at a time, before anybody looks.
+ */
 export class Seen {
   /** Holes that were closed because a stream had too many, since the last `saved`. */
   forgottenHoles = 0;
@@ -45,6 +52,8 @@ export class Seen {
   /** Those of which something is in the journal only, longest first. */
   readonly #journaled = new Set<Stream>();
   #batch = new SeenBatch();
+  /** Whose the batch's newest rows are, which aren't in the streams' sets and places yet. */
+  readonly #noted: Stream[] = [];
   /** Journaled streams that are saved whole with this batch. */
   #due: Stream[] = [];
 
@@ -59,10 +68,47 @@ export class Seen {
   }
 
   find(key: string): Stream | undefined {
+    this.settle();
     const known = this.#streams.get(key);
     if (known) return known;
-    const loaded = this.store.load(key);
-    return loaded && this.#keep({ ...loaded, key, since: undefined });
+    const { id, stored, explained, places } = this.store.load(key) ?? {};
+    if (id === undefined) return undefined;
+    return this.#keep({ stored: stored!, explained: explained!, places: places! }, id, key);
+  }
+
+  /**
+   * Takes note of first..last if they go on where the stream ended, and of where they stand (`place`) if
+   * it is said; else false, and nothing is changed: it is to be asked by `addRange`.
+   */
+  goesOn(
+    stream: Stream,
+    first: number,
+    last: number,
+    frame: FramePlace | undefined,
+    firstUsec: number,
+    lastUsec: number,
+  ): boolean {
+    if (first !== stream.next) return false;
+    stream.next = last + 1;
+    this.#noted.push(stream);
+    this.#batch.block(stream.id, first, last, frame, firstUsec, lastUsec);
+    return true;
+  }
+
+  /** Brings all streams up to date. */
+  settle(): void {
+    const noted = this.#noted;
+    if (noted.length === 0) return;
+    const batch = this.#batch;
+    const from = batch.length - noted.length;
+    for (let i = 0; i < noted.length; i++) {
+      const stream = noted[i]!;
+      stream.stored.addIfNew(batch.first(from + i), batch.last(from + i));
+      const frame = batch.frameOf(from + i);
+      if (frame) stream.places.add(frame, batch.firstUsec(from + i), batch.lastUsec(from + i));
+      this.#changed(stream, stream.stored);
+    }
+    noted.length = 0;
   }
 
   /**
@@ -70,10 +116,12 @@ export class Seen {
    * or only `some`.
    */
   addRange(stream: Stream, first: number, last: number): "new" | "seen" | "some" {
+    this.settle();
     const { stored } = stream;
     if (!stored.addIfNew(first, last)) return stored.covers(first, last) ? "seen" : "some";
     this.#batch.add(stream.id, first, last);
     this.#changed(stream, stored);
+    stream.next = nextOf(stored);
     return "new";
   }
 
@@ -84,6 +132,7 @@ export class Seen {
 
   explain(stream: Stream, gap: Gap): void {
     if (gap.first === undefined || gap.last === undefined || gap.last === "?") return;
+    this.settle();
     stream.explained.add(gap.first, gap.last);
     this.#batch.add(-stream.id, gap.first, gap.last);
     this.#changed(stream, stream.explained);
@@ -91,6 +140,7 @@ export class Seen {
 
   /** Takes note of where records stand that were added last. The same frame is the same object. */
   place(stream: Stream, frame: FramePlace, firstUsec: number, lastUsec: number): void {
+    this.settle();
     stream.places.add(frame, firstUsec, lastUsec);
     this.#batch.place(stream.id, frame, firstUsec, lastUsec);
     stream.since ??= this.#journal(stream);
@@ -98,6 +148,7 @@ export class Seen {
 
   /** What this batch changes, and the streams that are to be saved whole with it. */
   toSave(): { batch: SeenBatch; due: readonly Stream[] } {
+    this.settle();
     const { keptFrom } = this.store;
     let over = this.#journaled.size - this.cachedMax;
     this.#due = [];
@@ -130,15 +181,16 @@ export class Seen {
       explained: new IntervalSet(),
       places: new PlaceList(),
     };
-    const id = this.store.newId();
-    const stream = this.#keep({ ...empty, id, key, since: undefined });
+    const stream = this.#keep(empty, this.store.newId(), key);
     this.#batch.streams.push([stream.id, key]);
     stream.since = this.#journal(stream);
     return stream;
   }
 
-  #keep(stream: Stream): Stream {
-    this.#streams.set(stream.key, stream);
+  #keep({ stored, explained, places }: StreamSeen, id: number, key: string): Stream {
+    const next = nextOf(stored);
+    const stream: Stream = { id, key, next, since: undefined, stored, explained, places };
+    this.#streams.set(key, stream);
     return stream;
   }
 
@@ -157,9 +209,14 @@ export class Seen {
     const oldest = set.missing().slice(0, holesFilled);
     const [first, last] = [oldest[0]![0], oldest.at(-1)![1]];
     set.add(first, last);
+    stream.next = nextOf(stream.stored);
     this.#batch.add(set === stream.stored ? stream.id : -stream.id, first, last);
     this.forgottenHoles += oldest.length;
   }
+}
+
+function nextOf(stored: IntervalSet): number {
+  return stored.last === undefined ? 0 : stored.last + 1;
 }
 
 /** Names have no spaces. */

@@ -25,6 +25,11 @@ export class SeenBatch {
     if (like) this.#numbers = new Float64Array(Math.max(like.#length, this.#numbers.length));
   }
 
+  /** Changes up to now. */
+  get length(): number {
+    return this.#length / columns;
+  }
+
   get isEmpty(): boolean {
     return this.streams.length === 0 && this.#length === 0;
   }
@@ -41,6 +46,39 @@ export class SeenBatch {
     if (at >= 0 && numbers[at] === id && numbers[at + 2] === first - 1 && numbers[at + 3] === 0) {
       numbers[at + 2] = last;
     } else this.#push(id, first, last);
+  }
+
+  /** Both at once, of records that go on where their stream ended: always a change of its own. */
+  block(
+    id: number,
+    first: number,
+    last: number,
+    frame: FramePlace | undefined,
+    firstUsec: number,
+    lastUsec: number,
+  ): void {
+    this.#push(id, first, last);
+    if (frame) this.place(id, frame, firstUsec, lastUsec);
+  }
+
+  first(change: number): number {
+    return this.#numbers[change * columns + 1]!;
+  }
+
+  last(change: number): number {
+    return this.#numbers[change * columns + 2]!;
+  }
+
+  frameOf(change: number): FramePlace | undefined {
+    return this.frames[this.#numbers[change * columns + 3]! - 1];
+  }
+
+  firstUsec(change: number): number {
+    return this.#numbers[change * columns + 4]!;
+  }
+
+  lastUsec(change: number): number {
+    return this.#numbers[change * columns + 5]!;
   }
 
   /** Where the newest records of a stream stand. The same frame is the same object. */

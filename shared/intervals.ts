@@ -53,6 +53,11 @@ export class IntervalSet {
     return this.#firsts.length;
   }
 
+  /** The highest number in the set. */
+  get last(): number | undefined {
+    return this.#lasts.at(-1);
+  }
+
   has(n: number): boolean {
     return this.covers(n, n);
   }

@@ -42,8 +42,8 @@ export interface BlockDigest {
   readonly names: string;
   /** Mostly another one for other names, always the same for the same; 0: not known. */
   readonly namesHash: number;
-  /** Whether these are its names: as bytes in words, which costs less than to make a string. */
-  hasNames(words: Int32Array, length: number): boolean;
+  /** Whether its names are those at `from`, their length and then their bytes: without making a string. */
+  hasNames(words: Int32Array, from: number): boolean;
   readonly recvUs: number;
   readonly first: number;
   readonly last: number;

@@ -294,11 +294,13 @@ class BlockReader implements BlockDigest {
     return this.bytes.toString("latin1", this.#textAt, this.#textAt + length);
   }
 
-  hasNames(names: Int32Array, length: number): boolean {
+  hasNames(names: Int32Array, from: number): boolean {
+    const length = names[from]!;
     if (length !== this.numbers[this.#at + namesAt]) return false;
     const words = this.#words;
+    const end = from + 1 + ((length + 3) >> 2);
     let at = this.#namesAt >> 2;
-    for (let i = 0; i < names.length; i++) if (names[i] !== words[at++]) return false;
+    for (let i = from + 1; i < end; i++) if (names[i] !== words[at++]) return false;
     return true;
   }
 
