@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import { isName } from "../shared/block.ts";
 import { limits } from "../shared/limits.ts";
-import { clockKey } from "./boot_clocks.ts";
+import { type ClockBoot, clockKey } from "./boot_clocks.ts";
 import type { BlockDigest } from "./engine/digest.ts";
 import { namesPart } from "./event.ts";
 import type { BootName } from "./index/part_builder.ts";
@@ -15,7 +15,7 @@ import { type Seen, type Stream, streamKey } from "./seen.ts";
 /** A row: the length of the names and, from the next word on, their bytes. Two lines of a cache. */
 const rowWords = 32;
 
-export interface BlockNames extends BootName {
+export interface BlockNames extends BootName, ClockBoot {
   text: string;
   /** The table's own note: which of its rows they are; below 0: none yet. */
   row: number;
@@ -120,6 +120,8 @@ function readNames(text: string, seen: Seen): BlockNames | undefined {
     // All of one shape: they are looked at for each block.
     indexBuilder: undefined,
     indexSlot: 0,
+    clockFit: undefined,
+    clockDropped: 0,
     part: namesPart(names),
   };
 }

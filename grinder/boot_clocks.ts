@@ -27,6 +27,13 @@ import type { FactStore, Kept } from "./facts.ts";
 
 type Boot = Pick<BlockHeader, "device" | "boot">;
 
+/** A boot; who asks for the same one again and again keeps this object, with these notes of `BootClocks`. */
+export interface ClockBoot extends Boot {
+  clockFit?: ClockFit | undefined;
+  /** The `dropped` of the fits at which that one was there. */
+  clockDropped?: number;
+}
+
 /** Every `recvUs` is by a receiver's clock that is right: see receiver_clocks.ts. */
 export class BootClocks implements Kept {
   readonly kind = "clock";
@@ -42,9 +49,9 @@ export class BootClocks implements Kept {
   }
 
   /** Takes note of a sync record in a block; gives what it shows of the device's wall clock. */
-  sync(boot: Boot, usec: number, sync: ClockSync, recvUs: number): ClockStep | undefined {
+  sync(boot: ClockBoot, usec: number, sync: ClockSync, recvUs: number): ClockStep | undefined {
     const key = clockKey(boot);
-    const fit = this.#fits.get(key) ?? newFit(recvUs);
+    const fit = this.#fitOf(boot) ?? newFit(recvUs);
     addSync(fit, usec, sync, recvUs);
     const now = { usec, wallUs: sync.wallUs, recvUs };
     const step = fit.last && clockStep(fit.last, now, this.stepUsMin);
@@ -64,8 +71,8 @@ export class BootClocks implements Kept {
   }
 
   /** When a record was written that was received at `recvUs`, by all that is known now. */
-  wallTime(boot: Boot, usec: number, recvUs: number): WallTime {
-    return timeAt(this.#fits.get(clockKey(boot)) ?? newFit(recvUs), usec, recvUs);
+  wallTime(boot: ClockBoot, usec: number, recvUs: number): WallTime {
+    return timeAt(this.#fitOf(boot) ?? newFit(recvUs), usec, recvUs);
   }
 
   /** When a boot's last record was written, if anything is known of its clock and it didn't sleep since. */
@@ -78,14 +85,26 @@ export class BootClocks implements Kept {
    * The receive time in its boot up to which it is worth to wait with a record's time; not later than
    * `recvUs` if it is as well known as it will be.
    */
-  waitUntilUs(boot: Boot, usec: number, recvUs: number): number {
+  waitUntilUs(boot: ClockBoot, usec: number, recvUs: number): number {
     // Raw lines have no clock at all.
     if (boot.boot === "-") return recvUs;
-    const fit = this.#fits.get(clockKey(boot));
+    const fit = this.#fitOf(boot);
     if (!fit) return recvUs + limits.clockWaitMs * 1000;
     if (!isKnown(fit)) return fit.firstUs + limits.clockWaitMs * 1000;
     if (latenessUs(fit, usec, recvUs) <= limits.clockDoubtMs * 1000) return recvUs;
     return recvUs + limits.clockDoubtWaitMs * 1000;
+  }
+
+  #fitOf(boot: ClockBoot): ClockFit | undefined {
+    const { dropped } = this.#fits;
+    if (boot.clockFit && boot.clockDropped === dropped) return boot.clockFit;
+    const fit = this.#fits.get(clockKey(boot));
+    // Not every object has room for notes: one that is changed in its shape is slower to read.
+    if ("clockFit" in boot) {
+      boot.clockFit = fit;
+      boot.clockDropped = dropped;
+    }
+    return fit;
   }
 
   *changed(): Generator<[key: string, value: string]> {

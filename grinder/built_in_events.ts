@@ -4,8 +4,8 @@
  * then its sync records and its ends; `look` whenever all has been read, for what no record says.
  */
 import type { BlockHeader } from "../shared/block.ts";
-import type { ClockSync, LogRecord } from "../shared/record.ts";
-import { BootClocks } from "./boot_clocks.ts";
+import { type ClockSync, type LogRecord, syncRecord } from "../shared/record.ts";
+import { BootClocks, type ClockBoot } from "./boot_clocks.ts";
 import { type BuiltIn, type BuiltInEvent, stepEvent } from "./built_in.ts";
 import { DeviceTable } from "./device_table.ts";
 import type { Place } from "./event.ts";
@@ -14,6 +14,9 @@ import { type HeardReceiver, HeardReceivers } from "./heard_receivers.ts";
 import { type End, Reboots } from "./reboots.ts";
 import { ReceiverClocks } from "./receiver_clocks.ts";
 import { columns, Silences } from "./silence.ts";
+
+/** A clock sync record. */
+export type HeardSync = ClockSync & Pick<LogRecord, "seq" | "usec">;
 
 const nothing: readonly BuiltInEvent[] = [];
 
@@ -99,26 +102,29 @@ export class BuiltInEvents {
     if (header.boot !== "-") this.clocks.received(header, lastUsec, recvUs);
   }
 
-  /** Takes note of a sync record of the present block; gives what is to be said in its place. */
+  /**
+   * Takes note of a sync record of the present block; gives what is to be said in its place. `boot` is
+   * whose it is, as far as the caller knows more of it than the header.
+   */
   sync(
     header: BlockHeader,
-    record: LogRecord,
-    place: Place,
-    sync: ClockSync,
+    sync: HeardSync,
+    placeOf: () => Place,
+    boot: ClockBoot = header,
   ): readonly BuiltInEvent[] {
-    const { usec } = record;
+    const { usec } = sync;
     this.#receiverClocks.sync(this.#receiver.name, header.device, sync, header.recvUs);
     this.#skewUs = this.#receiverClocks.skewUs(this.#receiver.name);
     const recvUs = this.recvUs(header);
-    const step = this.clocks.sync(header, usec, sync, recvUs);
+    const step = this.clocks.sync(boot, usec, sync, recvUs);
     const known = this.#slot >= 0;
     const early = known ? this.#reboots.sync(this.#slot, header, usec, recvUs) : undefined;
     if (!step && !early) return nothing;
-    const time = this.clocks.wallTime(header, usec, recvUs);
-    return [
-      ...(early ? [early] : []),
-      ...(step ? [stepEvent({ header, record, place }, step, time, this.options.device)] : []),
-    ];
+    const said = early ? [early] : [];
+    if (!step) return said;
+    const time = this.clocks.wallTime(boot, usec, recvUs);
+    const at = { header, record: syncRecord(sync.seq, usec, sync), place: placeOf() };
+    return [...said, stepEvent(at, step, time, this.options.device)];
   }
 
   /** Takes note of a record of the present block that one of `endRules` matches, */

@@ -3,6 +3,8 @@
  * they were saved, so that memory has a limit however many keys there are.
  */
 export class Cached<T> {
+  /** How often some were let go: until then the value of a key stays the same object. */
+  dropped = 0;
   readonly #values = new Map<string, T>();
   readonly #changed = new Set<string>();
   /** What was asked for last: mostly that is what is asked for next. */
@@ -44,6 +46,7 @@ export class Cached<T> {
     this.#changed.clear();
     this.#lastKey = undefined;
     this.#last = undefined;
+    if (this.#values.size > this.keptMax) this.dropped++;
     for (const key of this.#values.keys()) {
       if (this.#values.size <= this.keptMax) return;
       this.#values.delete(key);

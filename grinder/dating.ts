@@ -2,7 +2,7 @@
  * Events in, the same with the times at which they happened out: at once where their boot's clock is
  * known well, else when it is, or when they have waited long enough. A time is fixed once.
  */
-import type { BootClocks } from "./boot_clocks.ts";
+import type { BootClocks, ClockBoot } from "./boot_clocks.ts";
 import type { BuiltInEvent } from "./built_in.ts";
 import type { WallTime } from "./clock_fit.ts";
 import { type EventParts, framePart, namesPart, recordPart } from "./event.ts";
@@ -43,9 +43,9 @@ export class Dating {
     return this.#waiting;
   }
 
-  /** Of a boot that `isOver` nothing more will be known. */
-  add(event: UndatedEvent, isOver: boolean): void {
-    if (isOver || this.#isDue(event, event.recvUs)) this.#fix(event);
+  /** `boot` is the event's; of one that `isOver` nothing more will be known. */
+  add(event: UndatedEvent, boot: ClockBoot, isOver: boolean): void {
+    if (isOver || this.#isDue(event, event.recvUs, boot)) this.#fix(event, boot);
     else for (const crowdedOut of this.#waiting.hold(event)) this.#fix(crowdedOut);
   }
 
@@ -78,11 +78,11 @@ export class Dating {
     for (const event of this.#waiting.takeAll((one) => this.#isDue(one, nowUs))) this.#fix(event);
   }
 
-  #isDue(event: UndatedEvent, nowUs: number): boolean {
-    return this.clocks.waitUntilUs(event, event.usec, event.recvUs) <= nowUs;
+  #isDue(event: UndatedEvent, nowUs: number, boot: ClockBoot = event): boolean {
+    return this.clocks.waitUntilUs(boot, event.usec, event.recvUs) <= nowUs;
   }
 
-  #fix(event: UndatedEvent): void {
-    this.dated(event, this.clocks.wallTime(event, event.usec, event.recvUs));
+  #fix(event: UndatedEvent, boot: ClockBoot = event): void {
+    this.dated(event, this.clocks.wallTime(boot, event.usec, event.recvUs));
   }
 }

@@ -10,7 +10,6 @@ import {
   type LogRecord,
   parseGap,
   parseSync,
-  syncRecord,
 } from "../shared/record.ts";
 import type { Read } from "../shared/segment_reader.ts";
 import { NameTable } from "./block_names.ts";
@@ -195,9 +194,8 @@ export class Intake {
   }
 
   #sync({ header, frame, names }: Placed, sync: Sync): void {
-    const place = { ...frame.segment, line: sync.line };
-    const record = syncRecord(sync.seq, sync.usec, sync);
-    for (const event of this.builtIn.sync(header, record, place, sync)) this.say(event);
+    const placeOf = () => ({ ...frame.segment, line: sync.line });
+    for (const event of this.builtIn.sync(header, sync, placeOf, names)) this.say(event);
     this.options.dating.heard(names.clockKey, this.builtIn.recvUs(header));
   }
 
@@ -242,7 +240,7 @@ export class Intake {
     const recvUs = this.builtIn.recvUs(block);
     const event: UndatedEvent = { device, boot, usec, recvUs, parts };
     if (counted) event.counted = counted;
-    this.options.dating.add(event, mayRecover);
+    this.options.dating.add(event, names, mayRecover);
     this.eventBytes += record.length + limits.eventBytes;
   }
 

@@ -111,9 +111,8 @@ export function feed(
   events.block(header, usec);
   if (end) events.ended(header, usec, end);
   if (syncWallUs === undefined) return [];
-  const record = { prio: 6, seq: 1, usec, flag: "s", fields: "", text: "logmill: clock", more: [] };
   const place = { segment: `${receiver}/e/0`, offset: 0, line: 0 };
-  return events.sync(header, record, place, { wallUs: syncWallUs, synced: true });
+  return events.sync(header, { seq: 1, usec, wallUs: syncWallUs, synced: true }, () => place);
 }
 
 /** All that is said, if all that came is looked at so often; `gapS`: not in this time. */
