@@ -14,11 +14,14 @@ import { type Seen, type Stream, streamKey } from "./seen.ts";
 
 /** A row: the length of the names and, from the next word on, their bytes. Two lines of a cache. */
 const rowWords = 32;
+const rowsFirst = 1_024;
+const placesPerName = 4;
 
 export interface BlockNames extends BootName, ClockBoot {
   text: string;
-  /** The table's own note: which of its rows they are; below 0: none yet. */
-  row: number;
+  /** The table's own notes. */
+  hasRow: boolean;
+  hash: number;
   device: string;
   boot: string;
   source: string;
@@ -33,18 +36,19 @@ export interface BlockNames extends BootName, ClockBoot {
   slot: number | undefined;
   /** What an event's line says of them. */
   part: string;
+  partBytes: Uint8Array;
 }
 
 export class NameTable {
   readonly #known = new Map<string, BlockNames>();
-  /** By a part of their hashes: which of `#names` came last with that, from 1. */
-  #places = new Int32Array(4_096);
+  /** From where their hashes say on: which of `#names` it is, from 1; 0 behind the last one. */
+  #places = new Int32Array(placesPerName * rowsFirst);
   /**
    * Names in the order in which they came, and as a row of words each: side by side they are compared
    * without making a string, and without going from one object to the next.
    */
   readonly #names: BlockNames[] = [];
-  #rows = new Int32Array(1_024 * rowWords);
+  #rows = new Int32Array(rowsFirst * rowWords);
 
   constructor(private readonly seen: Seen) {}
 
@@ -57,35 +61,44 @@ export class NameTable {
 
   /** Undefined if these aren't four names. */
   get(block: Pick<BlockDigest, "names" | "namesHash" | "hasNames">): BlockNames | undefined {
-    const place = this.#places[block.namesHash & (this.#places.length - 1)]!;
-    if (place > 0 && block.hasNames(this.#rows, (place - 1) * rowWords)) {
-      return this.#names[place - 1];
+    const places = this.#places;
+    const mask = places.length - 1;
+    for (let at = block.namesHash & mask, row; (row = places[at]!) > 0; at = at + 1 & mask) {
+      if (block.hasNames(this.#rows, (row - 1) * rowWords)) return this.#names[row - 1];
     }
     const names = this.#find(block.names);
-    if (names) this.#remember(names, block.namesHash);
+    if (names && !names.hasRow) this.#addRow(names, block.namesHash);
     return names;
   }
 
-  #remember(names: BlockNames, hash: number): void {
+  #addRow(names: BlockNames, hash: number): void {
     const { text } = names;
-    if (text.length > 4 * (rowWords - 1)) return;
-    if (names.row < 0) {
-      names.row = this.#names.push(names) - 1;
-      if (this.#names.length * rowWords > this.#rows.length) this.#grow();
-      const at = names.row * rowWords;
-      this.#rows.fill(0, at, at + rowWords);
-      this.#rows[at] = text.length;
-      Buffer.from(this.#rows.buffer, 4 * (at + 1), text.length).write(text, "latin1");
-    }
-    this.#places[hash & (this.#places.length - 1)] = names.row + 1;
+    // Who isn't known by a hash, or is too long, is looked for by his text.
+    if (hash === 0 || text.length > 4 * (rowWords - 1)) return;
+    names.hasRow = true;
+    const row = this.#names.push(names);
+    if (row * rowWords > this.#rows.length) this.#grow();
+    const at = (row - 1) * rowWords;
+    this.#rows.fill(0, at, at + rowWords);
+    this.#rows[at] = text.length;
+    Buffer.from(this.#rows.buffer, 4 * (at + 1), text.length).write(text, "latin1");
+    names.hash = hash;
+    this.#addPlace(hash, row);
   }
 
-  /** Who comes again finds his new place. */
+  #addPlace(hash: number, row: number): void {
+    const mask = this.#places.length - 1;
+    let at = hash & mask;
+    while (this.#places[at]! > 0) at = at + 1 & mask;
+    this.#places[at] = row;
+  }
+
   #grow(): void {
     const rows = new Int32Array(2 * this.#rows.length);
     rows.set(this.#rows);
     this.#rows = rows;
     this.#places = new Int32Array(2 * this.#places.length);
+    this.#names.slice(0, -1).forEach(({ hash }, i) => this.#addPlace(hash, i + 1));
   }
 
   #find(text: string): BlockNames | undefined {
@@ -105,9 +118,11 @@ function readNames(text: string, seen: Seen): BlockNames | undefined {
   if (parts.length !== 4 || !parts.every(isName)) return undefined;
   const [device, boot, source, stream] = parts as [string, string, string, string];
   const names = { device, boot, source, stream };
+  const part = namesPart(names);
   return {
     text,
-    row: -1,
+    hasRow: false,
+    hash: 0,
     device,
     boot,
     source,
@@ -122,6 +137,7 @@ function readNames(text: string, seen: Seen): BlockNames | undefined {
     indexSlot: 0,
     clockFit: undefined,
     clockDropped: 0,
-    part: namesPart(names),
+    part,
+    partBytes: new TextEncoder().encode(part),
   };
 }

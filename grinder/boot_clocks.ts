@@ -29,6 +29,7 @@ type Boot = Pick<BlockHeader, "device" | "boot">;
 
 /** A boot; who asks for the same one again and again keeps this object, with these notes of `BootClocks`. */
 export interface ClockBoot extends Boot {
+  clockKey?: string;
   clockFit?: ClockFit | undefined;
   /** The `dropped` of the fits at which that one was there. */
   clockDropped?: number;
@@ -50,13 +51,12 @@ export class BootClocks implements Kept {
 
   /** Takes note of a sync record in a block; gives what it shows of the device's wall clock. */
   sync(boot: ClockBoot, usec: number, sync: ClockSync, recvUs: number): ClockStep | undefined {
-    const key = clockKey(boot);
     const fit = this.#fitOf(boot) ?? newFit(recvUs);
     addSync(fit, usec, sync, recvUs);
     const now = { usec, wallUs: sync.wallUs, recvUs };
     const step = fit.last && clockStep(fit.last, now, this.stepUsMin);
     if (!fit.last || fit.last.usec < usec) fit.last = now;
-    this.#fits.set(key, fit);
+    this.#fits.set(boot.clockKey ?? clockKey(boot), fit);
     return step && ++fit.steps <= limits.clockStepsMax ? step : undefined;
   }
 
