@@ -46,7 +46,7 @@ export class Dating {
   /** `boot` is the event's; of one that `isOver` nothing more will be known. */
   add(event: UndatedEvent, boot: ClockBoot, isOver: boolean): void {
     if (isOver || this.#isDue(event, event.recvUs, boot)) this.#fix(event, boot);
-    else for (const crowdedOut of this.#waiting.hold(event)) this.#fix(crowdedOut);
+    else for (const crowdedOut of this.#waiting.hold(lasting(event))) this.#fix(crowdedOut);
   }
 
   /** Adds an event that has its time. */
@@ -85,4 +85,10 @@ export class Dating {
   #fix(event: UndatedEvent, boot: ClockBoot = event): void {
     this.dated(event, this.clocks.wallTime(boot, event.usec, event.recvUs));
   }
+}
+
+/** What may be kept of an event: its bytes are another frame's soon. */
+function lasting(event: UndatedEvent): UndatedEvent {
+  const { bytes: _, ...parts } = event.parts;
+  return { ...event, parts };
 }

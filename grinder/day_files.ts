@@ -17,6 +17,9 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import type { WallTime } from "./clock_fit.ts";
+import { type EventParts, joinEvent } from "./event.ts";
+import { eventRoom, writeEvent } from "./event_bytes.ts";
 
 export const kinds = ["events", "aggregates"] as const;
 export type Kind = typeof kinds[number];
@@ -39,6 +42,15 @@ export class DayFiles {
 
   add(kind: Kind, line: string): void {
     this.#pending[kind].add(line);
+  }
+
+  addEvent(event: EventParts, time: WallTime): void {
+    const lines = this.#pending.events;
+    const { bytes } = event;
+    const room = bytes && eventRoom(event, time, bytes);
+    if (room === undefined || room > roomBytes) return lines.add(joinEvent(event, time));
+    const { to, at } = lines.room(room);
+    lines.wrote(writeEvent(to, at, event, time, bytes!));
   }
 
   /** Writes and syncs what was added; returns the new lengths, to be recorded. */
@@ -98,6 +110,17 @@ class Lines {
   add(line: string): void {
     this.#text += line;
     if (this.#text.length >= textCharsMax) this.#encode();
+  }
+
+  /** Room behind what was added, for `wrote` to say how far it is used. */
+  room(bytes: number): { to: Uint8Array; at: number } {
+    this.#encode();
+    if (this.#length + bytes > roomBytes) this.#endPiece();
+    return { to: this.#rooms[this.#pieces.length] ??= new Uint8Array(roomBytes), at: this.#length };
+  }
+
+  wrote(end: number): void {
+    this.#length = end;
   }
 
   /** All of it, until the next one is added; nothing if there is none. */

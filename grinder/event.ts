@@ -17,6 +17,7 @@
 import type { BlockHeader } from "../shared/block.ts";
 import { type LogRecord, unescapeText } from "../shared/record.ts";
 import type { WallTime } from "./clock_fit.ts";
+import type { PartBytes } from "./event_bytes.ts";
 import type { Extracted } from "./rule.ts";
 
 /** Where a record stands in the storage. */
@@ -45,6 +46,8 @@ export interface EventParts {
   /** `framePart` of its frame. */
   frame: string;
   line: number;
+  /** Some of these as bytes, if they are at hand: only until the next frame. */
+  bytes?: PartBytes | undefined;
 }
 
 export function formatEvent(event: PendingEvent, time: WallTime): string {

@@ -15,7 +15,6 @@ import { DayFiles } from "./day_files.ts";
 import { withDeviceLabels } from "./device_labels.ts";
 import type { FrameDigest } from "./engine/digest.ts";
 import { slowDigest } from "./engine/slow_digest.ts";
-import { joinEvent } from "./event.ts";
 import type { Kept } from "./facts.ts";
 import type { IndexWriter } from "./index/index_writer.ts";
 import { Intake } from "./intake.ts";
@@ -183,7 +182,7 @@ export class Grind {
   #write({ device, parts, counted }: DatedEvent, time: WallTime): void {
     const { wallUs } = time;
     if (this.options.keeps?.(wallUs) === false) return;
-    this.#files.add("events", joinEvent(parts, time));
+    this.#files.addEvent(parts, time);
     if (!counted) return;
     const { value } = counted;
     const own = this.options.labelsOf(device);

@@ -4,13 +4,7 @@
  */
 import { believable, type BlockHeader } from "../shared/block.ts";
 import { limits } from "../shared/limits.ts";
-import {
-  forEachRecord,
-  type Gap,
-  type LogRecord,
-  parseGap,
-  parseSync,
-} from "../shared/record.ts";
+import { forEachRecord, type Gap, type LogRecord, parseGap, parseSync } from "../shared/record.ts";
 import type { Read } from "../shared/segment_reader.ts";
 import { NameTable } from "./block_names.ts";
 import type { BuiltInEvent } from "./built_in.ts";
@@ -231,11 +225,14 @@ export class Intake {
   #event(
     { frame, names, block }: Placed,
     rule: string,
-    { line, usec, record }: Pick<Find, "line" | "usec" | "record">,
+    { line, usec, record, recordBytes }: Pick<Find, "line" | "usec" | "record" | "recordBytes">,
     find?: Find,
   ): void {
-    const { device, boot, part, mayRecover } = names;
-    const parts = { rule, names: part, record, recvUs: block.recvUs, frame: frame.part, line };
+    const { device, boot, part, partBytes, mayRecover } = names;
+    const bytes = recordBytes &&
+      { names: partBytes, record: recordBytes, frame: frame.partBytes };
+    const { recvUs: receivedUs } = block;
+    const parts = { rule, names: part, record, recvUs: receivedUs, frame: frame.part, line, bytes };
     const counted = find && { labels: find.labels, value: find.value, device: find.rule.device };
     const recvUs = this.builtIn.recvUs(block);
     const event: UndatedEvent = { device, boot, usec, recvUs, parts };

@@ -15,6 +15,7 @@ export interface Frame {
   segment: Pick<Place, "segment" | "offset">;
   /** What an event's line says of it. */
   part: string;
+  partBytes: Uint8Array;
 }
 
 export interface Placed {
@@ -33,7 +34,8 @@ export function frameOf(read: StoodRead, textOf: () => string): Frame {
   const path = `${epochKey(stood)}/${String(number).padStart(8, "0")}`;
   const segment = { segment: path, offset };
   const place = { receiver, epoch, segment: number, offset, length };
-  return { place, textOf, segment, part: framePart(segment) };
+  const part = framePart(segment);
+  return { place, textOf, segment, part, partBytes: new TextEncoder().encode(part) };
 }
 
 export function headerOf(

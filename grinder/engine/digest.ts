@@ -16,6 +16,8 @@ export interface Find {
   labels: string;
   /** `recordPart` of the event (../event.ts). */
   record: string;
+  /** The same as UTF-8, if it is at hand: only until the next frame. */
+  recordBytes?: Uint8Array | undefined;
 }
 
 /** A clock sync record. */

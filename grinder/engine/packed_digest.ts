@@ -193,11 +193,12 @@ export function unpackDigest(
     number,
   ];
   const blocks = bytes.subarray(0, stringsAt);
-  const strings = decoder.decode(bytes.subarray(stringsAt));
+  const stringBytes = bytes.subarray(stringsAt);
+  const strings = decoder.decode(stringBytes);
   return {
     badBlocks,
     hasLastWords: lastWords === 1,
-    blocks: blocksOf(numbers[1]!, new BlockReader(numbers, blocks, strings, rules)),
+    blocks: blocksOf(numbers[1]!, new BlockReader(numbers, blocks, strings, stringBytes, rules)),
   };
 }
 
@@ -230,6 +231,7 @@ class BlockReader implements BlockDigest {
     private readonly numbers: Float64Array,
     private readonly bytes: Buffer,
     private readonly strings: string,
+    private readonly stringBytes: Uint8Array,
     private readonly rules: readonly Rule[],
   ) {
     this.#words = wordsOf(bytes);
@@ -334,7 +336,11 @@ class BlockReader implements BlockDigest {
     const at = this.#next;
     this.#next += findNumbers;
     const value = numbers[at + 3]!;
-    const record = this.strings.slice(this.#string, this.#string += numbers[at + 4]!);
+    const start = this.#string;
+    const end = this.#string += numbers[at + 4]!;
+    const record = this.strings.slice(start, end);
+    // As a rule all of it is ASCII, and each character a byte.
+    const isAscii = this.stringBytes.length === this.strings.length;
     const labelsAt = numbers[at + 5]!;
     return {
       rule: this.rules[numbers[at + 1]!]!,
@@ -343,6 +349,7 @@ class BlockReader implements BlockDigest {
       value: Number.isNaN(value) ? undefined : value,
       labels: record.slice(labelsAt, labelsAt + numbers[at + 6]!),
       record,
+      recordBytes: isAscii ? this.stringBytes.subarray(start, end) : undefined,
     };
   }
 }
