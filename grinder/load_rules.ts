@@ -19,6 +19,17 @@ export class RulesError extends Error {
  * imported before. Its own imports are not read again. Throws `RulesError`, which lists every problem.
  */
 export async function loadRules(path: string): Promise<Rule[]> {
+  const rules = await importRules(path);
+  const problems = checkRules(rules);
+  if (problems.length > 0) {
+    const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+    throw cannotLoad(path, `every check must pass: ${count}\n${problems.join("\n")}`);
+  }
+  return rules;
+}
+
+/** The same without the checks: for who sees that they are rules that have been checked elsewhere. */
+export async function importRules(path: string): Promise<Rule[]> {
   const { default: rules } = await importModule(path);
   if (!Array.isArray(rules)) {
     throw cannotLoad(
@@ -26,11 +37,6 @@ export async function loadRules(path: string): Promise<Rule[]> {
       `its default export must be an array of rules: it is ${describe(rules)}. ` +
         "End the file with: export default [rule(...), ...]",
     );
-  }
-  const problems = checkRules(rules);
-  if (problems.length > 0) {
-    const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-    throw cannotLoad(path, `every check must pass: ${count}\n${problems.join("\n")}`);
   }
   return rules;
 }

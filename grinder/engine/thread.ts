@@ -1,6 +1,6 @@
 /** What runs in each of the grinder's other threads: claims frames and digests them, to the end. */
 import { parentPort, workerData } from "node:worker_threads";
-import { loadRules, RulesError } from "../load_rules.ts";
+import { importRules, RulesError } from "../load_rules.ts";
 import { withEndRules } from "../reboots.ts";
 import { type Rule, takeFailures } from "../rule.ts";
 import { FrameDigester } from "./frame_digester.ts";
@@ -23,7 +23,8 @@ function say(word: ThreadWord): void {
 /** The rules that the others have; nothing, and the others are told, if they can't be had any more. */
 async function sameRules(): Promise<readonly Rule[] | undefined> {
   try {
-    const rules = withEndRules(await loadRules(rulesPath));
+    // Checking them takes as long as all else that a thread begins with.
+    const rules = withEndRules(await importRules(rulesPath));
     if (rulesMark(rules) === mark) return rules;
     say(`${rulesPath} has been changed`);
   } catch (error) {
