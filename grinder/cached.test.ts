@@ -22,3 +22,13 @@ test("a cache lets the oldest go only when they are saved, and loads them again"
   expect(["a", "b", "c", "d"].map((key) => cached.get(key))).toEqual([2, 2, 1, 1]);
   expect([...cached.changed()]).toEqual([]);
 });
+
+test("a cache counts how often it let values go, so that who keeps one knows how long it is the same", () => {
+  const cached = new Cached<number>(() => undefined, 2);
+  const droppedAfter = (key: string) => {
+    cached.set(key, 1);
+    cached.saved();
+    return cached.dropped;
+  };
+  expect(["a", "b", "a", "c", "d"].map(droppedAfter)).toEqual([0, 0, 0, 1, 2]);
+});

@@ -93,4 +93,49 @@ describe("what was seen", () => {
     }
     expect(stream.explained.size).toBeLessThanOrEqual(limits.intervalsMax);
   });
+
+  test("has records that go on where their stream ended in its sets and places whenever it is asked", () => {
+    const [noted, plain] = [fresh(), fresh()];
+    const frame = (offset: number) => ({
+      receiver: "r1",
+      epoch: "e1",
+      segment: 0,
+      offset,
+      length: 9,
+    });
+    // Of two streams, in turns; some are seen already, or come behind a hole.
+    const ranges = [[0, 4], [5, 9], [10, 11], [3, 11], [12, 20], [30, 31], [32, 33], [21, 29]];
+    for (const [i, [first, last]] of ranges.entries()) {
+      for (const device of ["d1", "d2"]) {
+        const name = streamKey(header({ device }));
+        const place = frame(i);
+        if (plain.addRange(plain.of(name), first!, last!) === "new") {
+          plain.place(plain.of(name), place, i, i + 1);
+        }
+        const stream = noted.of(name);
+        if (noted.goesOn(stream, first!, last!, place, i, i + 1)) continue;
+        if (noted.addRange(stream, first!, last!) === "new") noted.place(stream, place, i, i + 1);
+      }
+      for (const name of ["d1", "d2"].map((device) => streamKey(header({ device })))) {
+        const [a, b] = [noted.find(name)!, plain.find(name)!];
+        expect(a.places.encode()).toBe(b.places.encode());
+        expect([a.stored.encode(), a.next]).toEqual([b.stored.encode(), b.next]);
+      }
+    }
+    expect(noted.toSave().batch.changes).toEqual(plain.toSave().batch.changes);
+  });
+
+  test("takes what goes on without looking at the sets, and only that", () => {
+    const seen = fresh();
+    const stream = seen.of(key);
+    const goesOn = (first: number, last: number) =>
+      seen.goesOn(stream, first, last, undefined, 0, 0);
+    expect([goesOn(0, 3), goesOn(4, 4), goesOn(4, 5), goesOn(6, 6)]).toEqual(
+      [true, true, false, false],
+    );
+    expect(seen.addRange(stream, 4, 5)).toBe("some");
+    expect(seen.addRange(stream, 8, 8)).toBe("new");
+    expect([goesOn(5, 7), goesOn(9, 9)]).toEqual([false, true]);
+    expect(stored(seen)).toBe("0-4,8-9");
+  });
 });
