@@ -186,18 +186,13 @@ export function unpackDigest(
   bytes: Buffer,
   rules: readonly Rule[],
 ): FrameDigest {
-  const [badBlocks, , stringsAt, lastWords] = numbers as unknown as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const stringsAt = numbers[2]!;
   const blocks = bytes.subarray(0, stringsAt);
   const stringBytes = bytes.subarray(stringsAt);
   const strings = decoder.decode(stringBytes);
   return {
-    badBlocks,
-    hasLastWords: lastWords === 1,
+    badBlocks: numbers[0]!,
+    hasLastWords: numbers[3] === 1,
     blocks: blocksOf(numbers[1]!, new BlockReader(numbers, blocks, strings, stringBytes, rules)),
   };
 }
