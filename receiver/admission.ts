@@ -15,7 +15,8 @@
  */
 import type { Device } from "../shared/allowlist.ts";
 import type { CommitQueue } from "../shared/commit_queue.ts";
-import { limits, type ReceiverBudget } from "../shared/limits.ts";
+import { limits } from "../shared/limits.ts";
+import type { ReceiverBudget } from "../shared/limits/receiver_budget.ts";
 import { type Permit, Semaphore } from "../shared/semaphore.ts";
 import { Cut } from "./cut.ts";
 import { Drain } from "./drain.ts";

@@ -2,7 +2,7 @@
 import process from "node:process";
 import { openPlaces } from "../shared/allowlist_place.ts";
 import { CommitQueue } from "../shared/commit_queue.ts";
-import { receiverBudget } from "../shared/limits.ts";
+import { receiverBudget } from "../shared/limits/receiver_budget.ts";
 import { exactly } from "../shared/zstd.ts";
 import { Admission } from "./admission.ts";
 import { Receiver } from "./app.ts";

@@ -4,7 +4,8 @@ import { type Parts, Receiver } from "../receiver/app.ts";
 import { ReceiverMetrics } from "../receiver/receiver_metrics.ts";
 import type { Device } from "../shared/allowlist.ts";
 import { CommitQueue, type Sink } from "../shared/commit_queue.ts";
-import { limits, type ReceiverBudget, receiverBudget } from "../shared/limits.ts";
+import { limits } from "../shared/limits.ts";
+import { type ReceiverBudget, receiverBudget } from "../shared/limits/receiver_budget.ts";
 import { TokenVerifier } from "../shared/token.ts";
 import { decompressFrame } from "../shared/zstd.ts";
 

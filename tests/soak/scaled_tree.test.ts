@@ -12,5 +12,5 @@ test("a scaled tree has other times, whose relations hold, and all other limits 
     { ...limits, ...scaledLimits, archiveGraceMs: 99 } as object as typeof limits,
   );
   expect(() => makeScaledTree(join(folder.path, "other"), { noSuchMs: 1 } as object))
-    .toThrow("Cannot scale noSuchMs because limits.ts must have it");
+    .toThrow("Cannot scale noSuchMs because limits/ must have it once");
 });

@@ -3,7 +3,7 @@
  * others, those that limits.ts itself holds against each other included. A copy, since programs have
  * threads that load limits.ts for themselves; and since a run isn't disturbed by who edits the tree.
  */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../programs.ts";
 
@@ -44,17 +44,17 @@ export function makeScaledTree(folder: string, more: Partial<typeof scaled> = {}
     cpSync(join(root, name), join(folder, name), { recursive: true });
   }
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
-  const path = join(folder, "shared/limits.ts");
-  writeFileSync(path, withLimits(readFileSync(path, "utf8"), { ...scaled, ...more }));
+  const limits = join(folder, "shared/limits");
+  for (const [name, ms] of Object.entries({ ...scaled, ...more })) setLimit(limits, name, ms);
   return folder;
 }
 
-/** Throws where a limit isn't there, under that name and in one line. */
-function withLimits(text: string, others: Record<string, number>): string {
-  for (const [name, ms] of Object.entries(others)) {
-    const line = new RegExp(`^  ${name}: .*,$`, "m");
-    if (!line.test(text)) throw new Error(`Cannot scale ${name} because limits.ts must have it`);
-    text = text.replace(line, `  ${name}: ${ms},`);
-  }
-  return text;
+/** Throws where there isn't exactly one of that name, in one line. */
+function setLimit(folder: string, name: string, ms: number): void {
+  const line = new RegExp(`^  ${name}: .*,$`, "m");
+  const paths = readdirSync(folder).map((file) => join(folder, file))
+    .filter((path) => line.test(readFileSync(path, "utf8")));
+  if (paths.length !== 1) throw new Error(`Cannot scale ${name} because limits/ must have it once`);
+  const text = readFileSync(paths[0]!, "utf8");
+  writeFileSync(paths[0]!, text.replace(line, `  ${name}: ${ms},`));
 }
