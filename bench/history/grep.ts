@@ -1,7 +1,7 @@
 /**
  * How fast grep is, beside ripgrep on the same data, in hot segments as a receiver leaves them: a literal
  * that is rare, one that is rarer, one that isn't there, and a common one; without the index, and with it,
- * with what that costs. The last line is JSON; grep-results.txt has what it printed.
+ * with what that costs. The last line is JSON; results.txt has what it printed.
  *
  *     bun bench/history/grep.ts [--mib N] [--rounds N] [--corpus FILE]
  *

@@ -6,7 +6,7 @@
  *
  * Each number is of a process of its own, from its start to the first line, less what the same runtime
  * takes from its start to the first line of a program that does nothing else; the best of several.
- * narrative-results.txt has what it printed.
+ * results.txt has what it printed.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";

@@ -50,13 +50,18 @@ export async function openData(
   place: OpenOptions & Pick<StoredPlace, "data">,
   warn: (text: string) => void,
 ): Promise<StoredData> {
-  const [storage, archive] = await Promise.all([
+  // Of a bucket each takes requests of its own, and a first line waits for all of them.
+  const [storage, archived] = await Promise.all([
     openStorage(place.data, place),
-    openPlace(place.data, place),
+    openArchive(place),
   ]);
-  const manifest = await new ManifestStore(archive).newest(0);
-  const reader = new ArchiveReader(archive, manifest, ({ why }) => warn(why));
-  return { storage, place: archive, manifest, reader };
+  const reader = new ArchiveReader(archived.place, archived.manifest, ({ why }) => warn(why));
+  return { storage, ...archived, reader };
+}
+
+async function openArchive(options: OpenOptions & Pick<StoredPlace, "data">) {
+  const place = await openPlace(options.data, options);
+  return { place, manifest: await new ManifestStore(place).newest(0) };
 }
 
 /**
